@@ -1,0 +1,14 @@
+"""All addresses of the platform."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from haihe.kernel import http
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("health/live", http.live),
+    path("health/ready", http.ready),
+    path("metrics", http.metrics),
+    path("accounts/", include("allauth.urls")),
+]

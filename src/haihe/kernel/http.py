@@ -1,0 +1,101 @@
+"""What every HTTP face shares: request ids, health, metrics, and errors as status and problem."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import prometheus_client
+import structlog
+from django.db import OperationalError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext
+
+from haihe.kernel import errors
+from haihe.kernel.errors import HaiheError
+from haihe.kernel.ids import new_id
+from haihe.kernel.logs import log_context
+from haihe.kernel.metrics import observe_request
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_STATUS: dict[type[HaiheError], int] = {
+    errors.Invalid: 422,
+    errors.Denied: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Refused: 422,
+    errors.TooLarge: 413,
+    errors.Unavailable: 503,
+    errors.Corrupt: 500,
+}
+PROBLEM_TYPE = "https://haihe.dev/errors/"
+
+log = structlog.get_logger(__name__)
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+def status_of(error: HaiheError) -> int:
+    """The HTTP status of an error, by its branch of the tree."""
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+
+
+def localized(error: HaiheError) -> str:
+    """The error's message in the language of the current request."""
+    return error.message(gettext(error.template))
+
+
+def problem(error: HaiheError, request: HttpRequest) -> dict[str, Any]:
+    """RFC 9457 problem details, with the stable code and the parameters as extensions."""
+    return {
+        "type": PROBLEM_TYPE + error.code,
+        "title": error.code,
+        "status": status_of(error),
+        "detail": localized(error),
+        "instance": request.path,
+        "code": error.code,
+        "params": {name: str(value) for name, value in error.params().items()},
+    }
+
+
+class RequestIdMiddleware:
+    """Give each request an id, log and count it, and return the id as ``X-Request-ID``."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+        began = time.perf_counter()
+        with log_context(request_id=request_id):
+            response = self.get_response(request)
+            seconds = time.perf_counter() - began
+            route = request.resolver_match.route if request.resolver_match else "unmatched"
+            observe_request(request.method or "", route, response.status_code, seconds)
+            log.debug("http", route=route, status=response.status_code, ms=round(seconds * 1e3, 1))
+        response["X-Request-ID"] = request_id
+        return response
+
+
+def live(request: HttpRequest) -> JsonResponse:
+    """The process answers."""
+    return JsonResponse({"status": "live"})
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """The process can serve: its database answers."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except OperationalError as error:
+        return JsonResponse({"status": "not ready", "database": str(error)}, status=503)
+    return JsonResponse({"status": "ready", "database": connection.vendor})
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """All metrics of this process, for Prometheus."""
+    return HttpResponse(
+        prometheus_client.generate_latest(), content_type=prometheus_client.CONTENT_TYPE_LATEST
+    )

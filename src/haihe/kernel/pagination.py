@@ -1,0 +1,53 @@
+"""Lists by cursor: as fast on the thousandth page as on the first, and stable under inserts."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
+
+from haihe.kernel.errors import InvalidField
+
+M = TypeVar("M", bound=Model)
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class Page(Generic[M]):
+    """One page of rows, newest first, and the cursor of the next page if there is one."""
+
+    items: Sequence[M]
+    next_cursor: str | None
+
+
+def paginate(
+    rows: QuerySet[M], *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+) -> Page[M]:
+    """The page of ``rows`` that begins after ``cursor``, by descending UUIDv7."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidField(field="limit", value=limit, rule=f"give 1 to {MAX_LIMIT}")
+    if cursor:
+        rows = rows.filter(pk__lt=_decode(cursor))
+    found = list(rows.order_by("-pk")[: limit + 1])
+    more = len(found) > limit
+    items = found[:limit]
+    return Page(items, _encode(items[-1].pk) if more else None)
+
+
+def _encode(last: UUID) -> str:
+    return base64.urlsafe_b64encode(last.bytes).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> UUID:
+    try:
+        return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
+    except (ValueError, binascii.Error):
+        raise InvalidField(
+            field="cursor", value=cursor[:64], rule="use the next_cursor of the page before"
+        ) from None

@@ -1,0 +1,75 @@
+"""One use case, one transaction.
+
+Every service wraps its writes in :func:`unit_of_work`. The outermost one opens the transaction;
+inner ones join it, and if any fails, all is undone. What must happen last in the transaction (the
+evidence log takes its one global lock there, so that it is held for microseconds and always taken
+after every other lock) is handed to :func:`before_commit`; what must happen only once the
+transaction is safe is handed to :func:`after_commit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from django.db import OperationalError, connection, transaction
+
+from haihe.kernel.crash import crash_point
+from haihe.kernel.errors import StorageUnavailable
+
+Action = Callable[[], None]
+
+
+class _Work:
+    """What the open unit of work still owes before it commits: one action per key."""
+
+    def __init__(self) -> None:
+        self.before_commit: dict[str, Action] = {}
+
+
+_current: ContextVar[_Work | None] = ContextVar("haihe_unit_of_work", default=None)
+
+
+@contextmanager
+def unit_of_work() -> Iterator[None]:
+    """Run a block in one database transaction, or join the one that is open."""
+    if _current.get() is not None:
+        try:
+            yield
+        except BaseException:
+            transaction.set_rollback(True)
+            raise
+        return
+    work = _Work()
+    token = _current.set(work)
+    try:
+        with transaction.atomic():
+            yield
+            for action in work.before_commit.values():
+                action()
+            crash_point("work.before_commit")
+        crash_point("work.after_commit")
+    except OperationalError as error:
+        raise StorageUnavailable(
+            place=f"the {connection.vendor} database", reason=str(error).strip()
+        ) from error
+    finally:
+        _current.reset(token)
+
+
+def in_unit_of_work() -> bool:
+    """Whether a unit of work is open in this context."""
+    return _current.get() is not None
+
+
+def before_commit(key: str, action: Action) -> None:
+    """Run ``action`` once at the end of the open unit of work, whatever often it is asked for."""
+    work = _current.get()
+    assert work is not None, "before_commit needs an open unit_of_work"
+    work.before_commit.setdefault(key, action)
+
+
+def after_commit(action: Action) -> None:
+    """Run ``action`` when the open transaction has committed; never if it is rolled back."""
+    transaction.on_commit(action)

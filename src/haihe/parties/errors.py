@@ -1,0 +1,81 @@
+"""Errors about organisations, people, invitations and tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from haihe.kernel.errors import Conflict, Denied, Invalid, NotFound, gettext_noop
+
+
+@dataclass(kw_only=True, eq=False)
+class BadCreditCode(Invalid):
+    """A unified social credit code that GB 32100-2015 does not admit."""
+
+    code: ClassVar[str] = "parties.bad_credit_code"
+    template: ClassVar[str] = gettext_noop(
+        "{value!r} is no unified social credit code: {reason}. Copy it from the business licence."
+    )
+
+    value: str
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class AlreadyRegistered(Conflict):
+    """Another organisation has this slug or credit code."""
+
+    code: ClassVar[str] = "parties.already_registered"
+    template: ClassVar[str] = gettext_noop(
+        "An organisation with {field} {value!r} is registered. Ask one of its owners to invite you."
+    )
+
+    field: str
+    value: str
+
+
+@dataclass(kw_only=True, eq=False)
+class LastOwner(Conflict):
+    """An organisation keeps at least one owner."""
+
+    code: ClassVar[str] = "parties.last_owner"
+    template: ClassVar[str] = gettext_noop(
+        "{person} is the last owner of {organisation}. Make somebody else an owner first."
+    )
+
+    person: str
+    organisation: str
+
+
+@dataclass(kw_only=True, eq=False)
+class DeadInvitation(NotFound):
+    """An invitation link that leads nowhere."""
+
+    code: ClassVar[str] = "parties.dead_invitation"
+    template: ClassVar[str] = gettext_noop(
+        "This invitation is {reason}. Ask the organisation for a new link."
+    )
+
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class BadToken(Denied):
+    """An API token that opens nothing."""
+
+    code: ClassVar[str] = "parties.bad_token"
+    template: ClassVar[str] = gettext_noop(
+        "The API token is {reason}. Create a new one under your profile."
+    )
+
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class EmailTaken(Conflict):
+    """Another person signs in with this e-mail address."""
+
+    code: ClassVar[str] = "parties.email_taken"
+    template: ClassVar[str] = gettext_noop("Somebody is registered with {email}.")
+
+    email: str

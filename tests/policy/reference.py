@@ -1,0 +1,100 @@
+"""The reference authoriser: the same rules as ``policies/*.cedar``, read again in plain Python.
+
+It shares no code with the policies, so that a slip in either is seen when hypothesis compares
+them. Under a hundred lines, so that a person can check it by reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from haihe.policy.domain import ACTIONS, PlatformRole, Principal, Resource, Role
+
+Rule = Callable[[Principal, Resource], bool]
+
+
+def anybody(p: Principal, r: Resource) -> bool:
+    return True
+
+
+def published(p: Principal, r: Resource) -> bool:
+    return r.public
+
+
+def signed_in(p: Principal, r: Resource) -> bool:
+    return p.id is not None
+
+
+def oneself(p: Principal, r: Resource) -> bool:
+    return p.id is not None and p.id == r.creator
+
+
+def member(*roles: Role) -> Rule:
+    return lambda p, r: p.id is not None and any(
+        org == r.organisation and role in roles for org, role in p.memberships
+    )
+
+
+def party(*roles: Role) -> Rule:
+    return lambda p, r: p.id is not None and any(
+        org in r.parties and role in roles for org, role in p.memberships
+    )
+
+
+def platform(role: PlatformRole) -> Rule:
+    return lambda p, r: p.id is not None and role in p.platform_roles
+
+
+def both(*rules: Rule) -> Rule:
+    return lambda p, r: all(rule(p, r) for rule in rules)
+
+
+def neither(*rules: Rule) -> Rule:
+    return lambda p, r: not any(rule(p, r) for rule in rules)
+
+
+belongs, works = member(*Role), member(Role.OWNER, Role.MANAGER, Role.MEMBER)
+manages, owns = member(Role.OWNER, Role.MANAGER), member(Role.OWNER)
+partner, binds = party(*Role), party(Role.OWNER, Role.MANAGER)
+officer, operator = platform(PlatformRole.OFFICER), platform(PlatformRole.OPERATOR)
+auditor = platform(PlatformRole.AUDITOR)
+disinterested = neither(oneself, belongs)
+
+RULES: dict[tuple[Rule, ...], str] = {
+    (anybody,): "plan.read indicator.read scheme.read centre.read pack.read evidence.list",
+    (signed_in,): "organisation.list organisation.read organisation.create invitation.accept",
+    (oneself,): "token.manage person.update",
+    (belongs, operator, auditor): "organisation.read_members",
+    (belongs, auditor): "account.read",
+    (belongs, partner, published): "dataset.read",
+    (belongs,): "dataset.read_usage quote.read",
+    (belongs, partner, auditor): "agreement.read job.read evidence.read",
+    (belongs, partner, officer, auditor): "contract.read voucher.read",
+    (belongs, officer, auditor, published): "evaluation.read scenario.read",
+    (works,): "job.read_log quote.create job.submit pack.run evaluation.record dataset.create "
+    "dataset.add_version dataset.download scenario.propose",
+    (both(works, oneself), manages): "job.cancel",
+    (manages,): "organisation.update organisation.invite dataset.update agreement.propose "
+    "centre.create centre.update contract.create voucher.apply voucher.withdraw",
+    (owns,): "organisation.manage_members",
+    (binds,): "agreement.accept contract.sign agreement.end",
+    (officer,): "plan.import scheme.manage voucher.pay",
+    (officer, operator, auditor): "ledger.audit",
+    (both(officer, disinterested),): "voucher.review scenario.accept",
+    (operator,): "organisation.verify platform.grant_role evidence.rotate_key system.manage "
+    "account.deposit",
+    (operator, auditor): "system.read",
+    (auditor,): "evidence.export",
+    (): "job.dispatch",
+}
+PERMITS = {name: rules for rules, names in RULES.items() for name in names.split()}
+
+
+def permits(principal: Principal, action: str, resource: Resource) -> bool:
+    """Whether the rules permit ``action``; the platform's own processes may everything."""
+    if principal.system:
+        return True
+    scoped = principal.id is not None and principal.scopes is not None
+    if scoped and ACTIONS.actions[action].scope not in principal.scopes:  # type: ignore[operator]
+        return False
+    return any(rule(principal, resource) for rule in PERMITS[action])
