@@ -11,4 +11,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/ready", http.ready),
     path("metrics", http.metrics),
     path("accounts/", include("allauth.urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("", include("haihe.portal.urls")),
 ]

@@ -50,26 +50,10 @@ class NoOffer(Unavailable):
 
     code: ClassVar[str] = "compute.no_offer"
     template: ClassVar[str] = gettext_noop(
-        "No open pool{of_provider} has an offer now. Look at the centres, or ask an operator."
+        "No open pool of {provider} has an offer now. Look at the centres, or ask an operator."
     )
 
-    of_provider: str
-
-
-@dataclass(kw_only=True, eq=False)
-class PoolFull(Unavailable):
-    """The pool has not enough free capacity to hold for the job now."""
-
-    code: ClassVar[str] = "compute.pool_full"
-    template: ClassVar[str] = gettext_noop(
-        "Pool {pool} has {there} {resource} free; the job needs {needed}. Submit again when a job "
-        "has ended."
-    )
-
-    pool: str
-    resource: str
-    needed: int
-    there: int
+    provider: str
 
 
 @dataclass(kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import ClassVar, Self
 from uuid import UUID
@@ -73,8 +74,8 @@ class Pool(Entity):
         return Capacity(self.cpu_milli, self.memory_bytes, self.gpu_milli)
 
     def held(self) -> Capacity:
-        """What queued and running jobs hold of it."""
-        sums = self.reservations.filter(released_at=None).aggregate(
+        """What started jobs hold of it."""
+        sums = self.reservations.filter(placed_at__isnull=False, released_at=None).aggregate(
             cpu=Sum("cpu_milli"), memory=Sum("memory_bytes"), gpu=Sum("gpu_milli")
         )
         return Capacity(sums["cpu"] or 0, sums["memory"] or 0, sums["gpu"] or 0)
@@ -166,12 +167,12 @@ class Contract(Entity):
         return self.begins_on <= day <= self.ends_on
 
     def committed_micro(self) -> int:
-        """What settled jobs cost, and what unsettled ones may cost at most."""
+        """What settled jobs cost, and what unfinished ones may cost at most."""
         settled = self.quotes.filter(job__settlement__isnull=False).aggregate(
             total=Sum("job__settlement__amount_micro")
         )["total"]
         open_jobs = self.quotes.filter(
-            job__isnull=False, job__settlement__isnull=True
+            job__isnull=False, job__finished_at__isnull=True
         ).aggregate(total=Sum("amount_micro"))["total"]
         return (settled or 0) + (open_jobs or 0)
 
@@ -211,9 +212,21 @@ class Quote(Entity):
 class JobQuerySet(LeasedQuerySet["Job"]):
     """Reads of jobs."""
 
-    def visible_to(self, organisations: frozenset[UUID]) -> Self:
-        """Jobs that one of ``organisations`` submitted or ran."""
-        return self.filter(Q(organisation__in=organisations) | Q(provider__in=organisations))
+    def newest_of(
+        self, organisations: Iterable[UUID], *, before: UUID | None, limit: int
+    ) -> list[Job]:
+        """The newest jobs that one of ``organisations`` submitted or ran.
+
+        Each organisation and side is one walk along an index that stops after ``limit`` rows, so
+        that the time does not grow with the number of jobs; one query over all with OR would sort
+        every job of the organisation.
+        """
+        rows = self.filter(pk__lt=before) if before else self
+        found: dict[UUID, Job] = {}
+        for organisation in organisations:
+            for side in ("organisation", "provider"):
+                found |= {j.pk: j for j in rows.filter(**{side: organisation}).order_by("-pk")[:limit]}
+        return sorted(found.values(), key=lambda job: job.pk, reverse=True)[:limit]
 
     def waiting(self) -> Self:
         """Jobs to start, the first in line first."""
@@ -239,6 +252,7 @@ class Job(Entity):
         max_length=16, blank=True, choices=[(r.value, r.value) for r in EndReason]
     )
     exit_code = models.IntegerField(null=True, blank=True)
+    message = models.TextField(blank=True)
 
     objects: ClassVar[JobQuerySet] = JobQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -266,7 +280,7 @@ class Job(Entity):
 
 
 class Reservation(Entity):
-    """Capacity and funds held for a job from its submission to its end."""
+    """Funds held for a job from its submission on, and capacity from its placement on."""
 
     job = models.OneToOneField(Job, on_delete=models.PROTECT, related_name="reservation")
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="reservations")
@@ -274,12 +288,15 @@ class Reservation(Entity):
     memory_bytes = models.PositiveBigIntegerField()
     gpu_milli = models.PositiveBigIntegerField()
     holds = models.JSONField(help_text="Pending transfers, one per payer.")
+    placed_at = models.DateTimeField(null=True, blank=True)
     released_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         indexes: ClassVar[list[models.Index]] = [
             models.Index(
-                fields=["pool"], condition=Q(released_at=None), name="reservations_open"
+                fields=["pool"],
+                condition=Q(placed_at__isnull=False, released_at=None),
+                name="reservations_open",
             )
         ]
 

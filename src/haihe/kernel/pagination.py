@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -30,14 +30,26 @@ def paginate(
     rows: QuerySet[M], *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
 ) -> Page[M]:
     """The page of ``rows`` that begins after ``cursor``, by descending UUIDv7."""
+
+    def fetch(before: UUID | None, size: int) -> Sequence[M]:
+        wanted = rows.filter(pk__lt=before) if before else rows
+        return wanted.order_by("-pk")[:size]
+
+    return paginate_list(fetch, cursor=cursor, limit=limit)
+
+
+def paginate_list(
+    fetch: Callable[[UUID | None, int], Sequence[M]],
+    *,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[M]:
+    """A page of whatever ``fetch(before, size)`` finds: at most ``size`` rows below ``before``."""
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidField(field="limit", value=limit, rule=f"give 1 to {MAX_LIMIT}")
-    if cursor:
-        rows = rows.filter(pk__lt=_decode(cursor))
-    found = list(rows.order_by("-pk")[: limit + 1])
-    more = len(found) > limit
+    found = list(fetch(_decode(cursor) if cursor else None, limit + 1))
     items = found[:limit]
-    return Page(items, _encode(items[-1].pk) if more else None)
+    return Page(items, _encode(items[-1].pk) if len(found) > limit else None)
 
 
 def _encode(last: UUID) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar, cast
 
 from django.db import OperationalError, connection, transaction
 
@@ -19,6 +20,7 @@ from haihe.kernel.crash import crash_point
 from haihe.kernel.errors import StorageUnavailable
 
 Action = Callable[[], None]
+A = TypeVar("A", bound=Action)
 
 
 class _Work:
@@ -63,11 +65,15 @@ def in_unit_of_work() -> bool:
     return _current.get() is not None
 
 
-def before_commit(key: str, action: Action) -> None:
-    """Run ``action`` once at the end of the open unit of work, whatever often it is asked for."""
+def before_commit(key: str, action: A) -> A:
+    """Run ``action`` once at the end of the open unit of work, whatever often it is asked for.
+
+    Returns the one action of this key, which is that of the first call: an action that is a
+    collection gathers what its unit of work owes, and vanishes with it if that is rolled back.
+    """
     work = _current.get()
     assert work is not None, "before_commit needs an open unit_of_work"
-    work.before_commit.setdefault(key, action)
+    return cast(A, work.before_commit.setdefault(key, action))
 
 
 def after_commit(action: Action) -> None:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest
 
+from haihe import __version__
+from haihe.kernel.clock import now
+from haihe.kernel.settings import load_settings
+from haihe.portal import navigation, themes
+
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """Values for the layout."""
-    return {"principal": getattr(request, "principal", None)}
+    """Values for the layout; menus are callables, so that a fragment without them pays nothing."""
+    return {
+        "principal": getattr(request, "principal", None),
+        "version": __version__,
+        "page_as_of": now,
+        "theme": themes.chosen(request),
+        "themes": themes.THEMES,
+        "navigation": partial(navigation.sections, request.path),
+        "person_menu": partial(navigation.person_links, request.path),
+        "account_menu": partial(navigation.account_links, request.path),
+        "sign_up_is_open": load_settings().sign_up == "open",
+    }

@@ -3,15 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
+import structlog
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
+
+from haihe.kernel.errors import HaiheError
+from haihe.policy.errors import NotSignedIn
+from haihe.portal.explain import explain, message_of
+
+API_PREFIX = "/api/"
+MESSAGES_SELECTOR = "#messages"
+
+log = structlog.get_logger(__name__)
 
 
 class ErrorPageMiddleware:
-    """Turn a :class:`HaiheError` that a page raises into a page that says what to do."""
+    """Turn a :class:`HaiheError` that a page raises into a page that says what to do.
+
+    Somebody not signed in is sent to sign in and comes back. A request by htmx gets a short alert
+    for the page's message area, so that a refused click loses nothing on the page. The API maps
+    errors to problem details itself.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """The response to ``error``, or None to let it through."""
+        if not isinstance(error, HaiheError) or request.path.startswith(API_PREFIX):
+            return None
+        if isinstance(error, NotSignedIn):
+            return _to_sign_in(request, error)
+        explanation = explain(error)
+        if explanation.status >= 500:
+            log.error("page failed", code=error.code, path=request.path, exc_info=error)
+        # Where a part is down, the page must not ask the database who is signed in.
+        layout = "portal/page.html" if explanation.status < 500 else "portal/entrance.html"
+        context = {"error": explanation, "layout": layout}
+        if _by_htmx(request):
+            response = render(
+                request, "portal/error_fragment.html", context, status=explanation.status
+            )
+            return reswap(retarget(response, MESSAGES_SELECTOR), "innerHTML")
+        return render(request, "portal/error.html", context, status=explanation.status)
+
+
+def _to_sign_in(request: HttpRequest, error: NotSignedIn) -> HttpResponse:
+    messages.info(request, message_of(error))
+    if _by_htmx(request):
+        back = request.htmx.current_url_abs_path  # type: ignore[attr-defined]
+    else:
+        back = request.get_full_path() if request.method in ("GET", "HEAD") else None
+    address = reverse("account_login") + (f"?{urlencode({'next': back})}" if back else "")
+    if _by_htmx(request):
+        return HttpResponseClientRedirect(address)
+    return HttpResponseRedirect(address)
+
+
+def _by_htmx(request: HttpRequest) -> bool:
+    return bool(getattr(request, "htmx", False))

@@ -1,0 +1,1 @@
+"""Triage of breast tumours: which cases are clear, and which a specialist must see."""

@@ -1,0 +1,1 @@
+"""Use cases of compute, by subject: centres, contracts, quotes, jobs."""

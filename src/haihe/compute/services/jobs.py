@@ -1,0 +1,251 @@
+"""Jobs: submit, watch, cancel, and read what they printed and wrote."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+from haihe.compute.backends import Backend, LogChunk
+from haihe.compute.backends.local import LocalBackend
+from haihe.compute.domain import FINAL, need_of
+from haihe.compute.errors import NoSuchFile, QuoteExpired, QuoteUsed, TooMuchOutput
+from haihe.compute.models import Contract, Job, Pool, Quote, Reservation
+from haihe.compute.protocols import INPUTS
+from haihe.compute.services.contracts import check_within_contract
+from haihe.compute.services.quotes import CASH, find_quote
+from haihe.evidence.services import record
+from haihe.kernel.clock import now
+from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
+from haihe.kernel.ids import new_id, parse_id
+from haihe.kernel.money import CNY
+from haihe.kernel.outbox import emit
+from haihe.kernel.pagination import DEFAULT_LIMIT, Page, paginate, paginate_list
+from haihe.kernel.settings import load_settings
+from haihe.kernel.work import unit_of_work
+from haihe.ledger.domain import Kind, TransferOrder
+from haihe.ledger.services import open_account, transfer
+from haihe.policy.domain import PlatformRole, Principal
+from haihe.policy.services import authorize
+
+VOUCHER_RECEIVABLE = "voucher-receivable"
+LOG_PIECE_BYTES = 256_000
+SHOWN_FILE_BYTES = 2_000_000
+OUTPUT_FILES_LIMIT = 1_000
+
+
+def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0) -> Job:
+    """Accept a quote: hold its funds from every payer, grant its inputs, and queue the job.
+
+    All of it or nothing: without the funds there is no job, and without the job nothing is held.
+
+    Raises
+    ------
+    QuoteExpired, QuoteUsed, ContractLimit, InsufficientFunds, NoAgreement
+    """
+    quote = find_quote(principal, quote_id)
+    authorize(principal, "job.submit", quote.resource())
+    if not -100 <= priority <= 100:
+        raise InvalidField(field="priority", value=priority, rule="give -100 to 100")
+    with unit_of_work():
+        Quote.objects.select_for_update().get(pk=quote.pk)
+        _check_quote(quote)
+        job = Job.objects.create(
+            pk=new_id(),
+            organisation=quote.organisation,
+            provider=quote.pool.centre.operator,
+            quote=quote,
+            pool=quote.pool,
+            name=quote.spec.name,
+            priority=priority,
+            created_by_id=principal.id,
+        )
+        for ref in quote.spec.inputs:
+            INPUTS.get().grant(principal, quote.organisation_id, ref, job_id=job.pk)
+        need = need_of(quote.spec)
+        Reservation.objects.create(
+            job=job, pool=quote.pool, holds=_hold_funds(job, quote), **asdict(need)
+        )
+        record(
+            "job.submitted",
+            subject=f"job:{job.pk}",
+            actor=principal,
+            data={
+                "quote": str(quote.pk),
+                "contract": quote.contract.number if quote.contract else "",
+                "pool": str(quote.pool),
+                "amount_micro": quote.amount_micro,
+                "inputs": [f"{ref.dataset}@{ref.version}" for ref in quote.spec.inputs],
+            },
+            parties=[job.organisation_id, job.provider_id],
+        )
+        emit("job.submitted", {"job": str(job.pk)})
+    return job
+
+
+def cancel_job(principal: Principal, job_id: str | UUID) -> Job:
+    """Ask for a job's end. One that has not started ends at once, and its funds are free."""
+    job = find_job(principal, job_id)
+    authorize(principal, "job.cancel", job.resource())
+    with unit_of_work():
+        Job.objects.select_for_update().get(pk=job.pk)
+        job.refresh_from_db(fields=["state", "cancel_requested_at"])
+        if job.state in FINAL:
+            raise WrongState(
+                kind="job", id=str(job.pk), state=job.state, needed="queued or running"
+            )
+        if job.cancel_requested_at is None:
+            job.cancel_requested_at = now()
+            job.save(update_fields=["cancel_requested_at"])
+            record(
+                "job.cancel_requested",
+                subject=f"job:{job.pk}",
+                actor=principal,
+                data={"state": job.state},
+                parties=[job.organisation_id, job.provider_id],
+            )
+    return job
+
+
+def find_job(principal: Principal, job_id: str | UUID) -> Job:
+    """A job with its quote and pool, for those who submitted or ran it."""
+    pk = parse_id(job_id, kind="job")
+    job = (
+        Job.objects.select_related(
+            "organisation", "provider", "quote__contract", "quote__offer", "pool__centre",
+            "settlement", "reservation", "created_by",
+        )
+        .filter(pk=pk)
+        .first()
+    )  # fmt: skip
+    if job is None:
+        raise MissingRecord(kind="job", id=str(pk))
+    authorize(principal, "job.read", job.resource())
+    return job
+
+
+def list_jobs(
+    principal: Principal, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+) -> Page[Job]:
+    """The newest jobs that the caller may see."""
+    jobs = Job.objects.select_related("organisation", "provider", "pool__centre", "settlement")
+    if PlatformRole.AUDITOR in principal.platform_roles:
+        return paginate(jobs, cursor=cursor, limit=limit)
+    mine = principal.organisations()
+    return paginate_list(
+        lambda before, size: jobs.newest_of(mine, before=before, limit=size),
+        cursor=cursor,
+        limit=limit,
+    )
+
+
+def read_log(principal: Principal, job_id: str | UUID, *, offset: int = 0) -> LogChunk:
+    """What the newest attempt printed, from byte ``offset`` on."""
+    job = find_job(principal, job_id)
+    authorize(principal, "job.read_log", job.resource())
+    if offset < 0:
+        raise InvalidField(field="offset", value=offset, rule="give 0 or more")
+    newest = job.attempts.order_by("-number").first()
+    if newest is None:
+        return LogChunk("", 0)
+    folder = attempt_folder(job.pk, newest.number)
+    return backend_of(job.pool).log(folder, offset=offset, limit=LOG_PIECE_BYTES)
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that a job wrote."""
+
+    path: str
+    bytes: int
+
+
+def list_outputs(principal: Principal, job_id: str | UUID) -> list[OutputFile]:
+    """The files that the newest attempt wrote to its outputs."""
+    folder = _outputs(principal, job_id)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
+    return [
+        OutputFile(str(path.relative_to(folder)), path.stat().st_size)
+        for path, _ in zip(files, range(OUTPUT_FILES_LIMIT), strict=False)
+    ]
+
+
+def output_path(principal: Principal, job_id: str | UUID, path: str) -> Path:
+    """Where one output file lies. A path, or a link in it, that leaves the folder is refused."""
+    folder = _outputs(principal, job_id).resolve()
+    missing = NoSuchFile(job=str(job_id), path=path)
+    if "\0" in path:
+        raise missing
+    target = (folder / path).resolve()
+    if not target.is_relative_to(folder) or not target.is_file():
+        raise missing
+    return target
+
+
+def read_output(principal: Principal, job_id: str | UUID, path: str) -> bytes:
+    """The content of a small output file."""
+    target = output_path(principal, job_id, path)
+    size = target.stat().st_size
+    if size > SHOWN_FILE_BYTES:
+        raise TooMuchOutput(path=path, size=size, limit=SHOWN_FILE_BYTES)
+    return target.read_bytes()
+
+
+def attempt_folder(job_id: UUID, number: int) -> Path:
+    """The folder of one attempt."""
+    return load_settings().home.resolve() / "jobs" / str(job_id) / str(number)
+
+
+def backend_of(pool: Pool) -> Backend:
+    """What runs the pool's jobs."""
+    settings = load_settings()
+    assert pool.backend == Pool.Backend.LOCAL, f"no back-end {pool.backend}"
+    return LocalBackend(
+        home=settings.home.resolve(), isolate=settings.job_isolation == "landlock"
+    )
+
+
+def _outputs(principal: Principal, job_id: str | UUID) -> Path:
+    job = find_job(principal, job_id)
+    authorize(principal, "job.read_log", job.resource())
+    newest = job.attempts.order_by("-number").first()
+    return attempt_folder(job.pk, newest.number if newest else 0) / "outputs"
+
+
+def _check_quote(quote: Quote) -> None:
+    used = Job.objects.filter(quote=quote).values_list("pk", flat=True).first()
+    if used is not None:
+        raise QuoteUsed(quote=str(quote.pk), job=str(used))
+    if quote.expires_at <= now():
+        raise QuoteExpired(quote=str(quote.pk), expires_at=quote.expires_at.isoformat())
+    if quote.contract is not None:
+        Contract.objects.select_for_update().get(pk=quote.contract_id)
+        check_within_contract(quote.contract, quote.amount_micro)
+
+
+def _hold_funds(job: Job, quote: Quote) -> list[dict[str, Any]]:
+    """Pending transfers from each payer to the provider, all or none."""
+    provider = quote.pool.centre.operator
+    orders, holds = [], []
+    for share in quote.shares:
+        asset = share["asset"]
+        code = CASH if asset == CNY else VOUCHER_RECEIVABLE
+        target = open_account(provider.pk, code, asset, name=provider.name)
+        hold_id = uuid5(job.pk, f"hold:{share['account_id']}")
+        orders.append(
+            TransferOrder(
+                transfer_id=hold_id,
+                kind=Kind.PENDING,
+                debit_account_id=UUID(share["account_id"]),
+                credit_account_id=target.pk,
+                amount_micro=share["amount_micro"],
+                asset=asset,
+                reason="job-hold",
+                reference=f"job:{job.pk}",
+                group_id=uuid5(job.pk, "hold"),
+            )
+        )
+        holds.append({**share, "hold_id": str(hold_id)})
+    transfer(orders)
+    return holds

@@ -1,0 +1,62 @@
+"""Tables in files: which format, whether they read to the end, and what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from haihe.data.domain import FORMATS, check_csv
+from haihe.data.errors import UnreadableFile
+
+SCHEMA_ROWS = 10_000
+_ROWS = "\0rows"  # a column name that no file can have
+
+
+def format_of(name: str) -> str:
+    """The format that a file's name says."""
+    suffix = Path(name).suffix.lower().lstrip(".")
+    if suffix not in FORMATS:
+        raise UnreadableFile(name=name, reason="its name must end in .csv or .parquet")
+    return suffix
+
+
+def scan_table(path: Path, file_format: str) -> pl.LazyFrame:
+    """A lazy frame over a file."""
+    if file_format == "parquet":
+        return pl.scan_parquet(path)
+    return pl.scan_csv(path, infer_schema_length=SCHEMA_ROWS)
+
+
+def read_table(path: Path, *, name: str, file_format: str) -> tuple[int, list[dict[str, Any]]]:
+    """Read all of a received file: number of rows, and name, type and nulls of each column.
+
+    Raises
+    ------
+    UnreadableFile, RaggedRows, WrongEncoding
+        If the file is empty, damaged, or not what its name says.
+    """
+    if path.stat().st_size == 0:
+        raise UnreadableFile(name=name, reason="it is empty")
+    if file_format == "csv":
+        with path.open("rb") as lines:
+            check_csv(lines, name=name)
+    try:
+        table = scan_table(path, file_format)
+        schema = table.collect_schema()
+        counts = (
+            table.select(pl.len().alias(_ROWS), pl.all().null_count())
+            .collect(engine="streaming")
+            .row(0, named=True)
+        )
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UnreadableFile(name=name, reason=str(error).splitlines()[0][:200]) from None
+    rows = int(counts.pop(_ROWS))
+    if rows == 0:
+        raise UnreadableFile(name=name, reason="it has no rows")
+    columns = [
+        {"name": column, "type": str(kind), "nulls": int(counts[column])}
+        for column, kind in schema.items()
+    ]
+    return rows, columns

@@ -1,0 +1,148 @@
+"""The portal's menus: one table of groups and items, in the order of the chain they serve.
+
+An item whose page is not installed is left out, so the table may name a page before it is there,
+and a distribution without some floor shows no dead links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from haihe.kernel.settings import load_settings
+
+
+@dataclass(frozen=True)
+class Item:
+    """One entry of a menu: the name of its URL, its label (lazily translated) and its icon."""
+
+    url_name: str
+    label: str
+    icon: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Entries under one heading; the first group has none."""
+
+    label: str
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True)
+class Link:
+    """An item as a page shows it."""
+
+    label: str
+    icon: str
+    address: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group with the items that lead somewhere."""
+
+    label: str
+    links: Sequence[Link]
+
+
+NAVIGATION: list[Group] = [
+    Group("", [Item("portal:home", _("Overview"), "layout-dashboard")]),
+    Group(
+        _("Programme"),
+        [
+            Item("portal:plans", _("Plans"), "target-arrow"),
+            Item("portal:indicators", _("Indicators"), "chart-line"),
+            Item("portal:schemes", _("Voucher schemes"), "clipboard-list"),
+            Item("portal:vouchers", _("Vouchers"), "ticket"),
+            Item("portal:scenarios", _("Scenarios"), "bulb"),
+        ],
+    ),
+    Group(
+        _("Compute"),
+        [
+            Item("portal:centres", _("Centres"), "server-2"),
+            Item("portal:jobs", _("Jobs"), "player-play"),
+            Item("portal:contracts", _("Compute contracts"), "contract"),
+        ],
+    ),
+    Group(
+        pgettext_lazy("menu", "Data"),
+        [
+            Item("portal:datasets", _("Datasets"), "database"),
+            Item("portal:agreements", _("Agreements"), "writing-sign"),
+        ],
+    ),
+    Group(
+        _("Models and packs"),
+        [
+            Item("portal:packs", _("Packs"), "packages"),
+            Item("portal:evaluations", _("Evaluations"), "gauge"),
+        ],
+    ),
+    Group(
+        _("Books and evidence"),
+        [
+            Item("portal:accounts", _("Accounts"), "receipt"),
+            Item("portal:evidence", _("Evidence"), "fingerprint"),
+        ],
+    ),
+    Group(
+        _("Platform"),
+        [
+            Item("portal:organisations", _("Organisations"), "building-community"),
+            Item("portal:system", _("System"), "settings"),
+            Item("portal:styleguide", _("Style guide"), "book"),
+        ],
+    ),
+]
+
+ACCOUNT_MENU: list[Item] = [
+    Item("account_email", _("E-mail addresses"), "mail"),
+    Item("account_change_password", _("Change password"), "lock"),
+    Item("mfa_index", _("Two-step sign-in"), "shield-lock"),
+]
+OTHER_SERVICES = Item("socialaccount_connections", _("Other services"), "building")
+PERSON_MENU: list[Item] = [
+    Item("portal:profile", _("Profile"), "user-circle"),
+    Item("portal:memberships", _("My organisations"), "building-community"),
+    Item("portal:tokens", _("API tokens"), "key"),
+]
+
+
+def sections(path: str) -> list[Section]:
+    """The main menu for a page at ``path``, without empty groups."""
+    found = [Section(group.label, links(group.items, path)) for group in NAVIGATION]
+    return [section for section in found if section.links]
+
+
+def account_links(path: str) -> list[Link]:
+    """How a person looks after their sign-in; other services only where some are set up."""
+    items = [*ACCOUNT_MENU, OTHER_SERVICES] if load_settings().oidc else ACCOUNT_MENU
+    return links(items, path)
+
+
+def person_links(path: str) -> list[Link]:
+    """The menu under a person's name."""
+    return links(PERSON_MENU, path) + account_links(path)
+
+
+def links(items: Sequence[Item], path: str) -> list[Link]:
+    """The items that lead somewhere; those that lead to ``path`` or above it are current."""
+    shown = []
+    for item in items:
+        try:
+            address = reverse(item.url_name)
+        except NoReverseMatch:
+            continue
+        shown.append(Link(item.label, item.icon, address, _leads_to(address, path)))
+    return shown
+
+
+def _leads_to(address: str, path: str) -> bool:
+    return path == address or (address != "/" and path.startswith(address.rstrip("/") + "/"))

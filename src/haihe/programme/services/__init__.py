@@ -1,0 +1,1 @@
+"""Use cases of the programme, by subject: plans and indicators, vouchers, scenarios."""
