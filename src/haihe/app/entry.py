@@ -11,6 +11,6 @@ def main() -> None:
     import django
 
     django.setup()
-    from django.core.management import execute_from_command_line
+    from haihe.cli.main import main as command_line
 
-    execute_from_command_line()
+    command_line()

@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.http.ConditionalGetMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -71,6 +72,8 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "haihe.parties.middleware.PrincipalMiddleware",
     "haihe.portal.middleware.ErrorPageMiddleware",
+    "haihe.api.middleware.IdempotencyMiddleware",
+    "haihe.api.middleware.EditMiddleware",
 ]
 
 # Components are templates in `cotton/`; a component sees its own attributes and what the context

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from haihe.api.v1 import api
 from haihe.kernel import http
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", http.live),
     path("health/ready", http.ready),
     path("metrics", http.metrics),
+    path("api/v1/", api.urls),
     path("accounts/", include("allauth.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("haihe.portal.urls")),

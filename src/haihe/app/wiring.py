@@ -14,6 +14,8 @@ from haihe.kernel.metrics import register_gauge
 from haihe.kernel.outbox import Event, backlog, subscribe
 from haihe.packs.services import evaluate_job
 from haihe.parties.models import Organisation
+from haihe.parties.services import principal_of_email
+from haihe.policy.cli import SIGN_IN
 from haihe.policy.domain import Principal
 from haihe.programme.services.vouchers import VoucherFunding
 
@@ -66,5 +68,6 @@ def wire() -> None:
     """Connect the floors. Called once, when Django is ready."""
     INPUTS.fill(DataInputs())
     FUNDING.fill(VoucherFunding())
+    SIGN_IN.fill(principal_of_email)
     subscribe("job.finished", "packs.evaluate", _evaluate_finished_job)
     register_gauge("haihe_outbox_deliveries", "Deliveries by state.", label="state", read=backlog)

@@ -163,6 +163,7 @@ class Dispatcher:
                     folder=folder,
                     command=spec.command,
                     environment=spec.environment,
+                    cpu_milli=spec.cpu_milli,
                     cpu_limit_s=spec.cpu_limit_s,
                     memory_bytes=spec.memory_bytes,
                     wall_s=spec.wall_s,

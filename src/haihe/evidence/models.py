@@ -62,7 +62,7 @@ class EvidenceLogQuerySet(models.QuerySet["EvidenceLog"]):
     """Reads of the log's row."""
 
     def locked(self) -> Self:
-        """The row, held until the transaction ends. On SQLite the transaction itself is the lock."""
+        """The row, held until the transaction ends; on SQLite the transaction is the lock."""
         return self.select_for_update(of=("self",)).select_related("key")
 
 

@@ -3,6 +3,7 @@
     HaiheError
     ├── Invalid       the input is malformed; nothing was tried
     ├── Denied        the caller may not do this
+    │   └── Unauthenticated   nobody is signed in, or the key opens nothing
     ├── NotFound      no such thing, or none that the caller may know of
     ├── Conflict      the present state, or another caller, stands in the way
     ├── Refused       a rule of the domain says no, with value and threshold
@@ -52,6 +53,10 @@ class Invalid(HaiheError):
 
 class Denied(HaiheError):
     """The caller may not do this."""
+
+
+class Unauthenticated(Denied):
+    """Nobody is signed in, or the key that was shown opens nothing."""
 
 
 class NotFound(HaiheError):
@@ -128,6 +133,42 @@ class IdempotencyMismatch(Conflict):
     )
 
     key: str
+
+
+@dataclass(kw_only=True, eq=False)
+class IdempotencyKeyMissing(Invalid):
+    """A request that creates or pays came without a key that makes it safe to repeat."""
+
+    code: ClassVar[str] = "input.idempotency_key_missing"
+    template: ClassVar[str] = gettext_noop(
+        "Send a header Idempotency-Key with 1 to 200 characters of your choice: the same key makes "
+        "a repeated request harmless."
+    )
+
+
+@dataclass(kw_only=True, eq=False)
+class ShownOnce(Conflict):
+    """A repeated request whose answer held a secret, which is kept nowhere."""
+
+    code: ClassVar[str] = "input.shown_once"
+    template: ClassVar[str] = gettext_noop(
+        "The request with key {key!r} was carried out; its answer held a secret that is shown once. "
+        "If you lost it, revoke it and create another."
+    )
+
+    key: str
+
+
+@dataclass(kw_only=True, eq=False)
+class StaleEdit(Conflict):
+    """The thing was changed since it was read."""
+
+    code: ClassVar[str] = "input.stale_edit"
+    template: ClassVar[str] = gettext_noop(
+        "{path} was changed by somebody else since you read it. Read it again, then change it."
+    )
+
+    path: str
 
 
 @dataclass(kw_only=True, eq=False)

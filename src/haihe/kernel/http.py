@@ -22,6 +22,7 @@ from haihe.kernel.metrics import observe_request
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STATUS: dict[type[HaiheError], int] = {
     errors.Invalid: 422,
+    errors.Unauthenticated: 401,
     errors.Denied: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,

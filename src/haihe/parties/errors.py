@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from haihe.kernel.errors import Conflict, Denied, Invalid, NotFound, gettext_noop
+from haihe.kernel.errors import Conflict, Invalid, NotFound, Unauthenticated, gettext_noop
 
 
 @dataclass(kw_only=True, eq=False)
@@ -60,7 +60,7 @@ class DeadInvitation(NotFound):
 
 
 @dataclass(kw_only=True, eq=False)
-class BadToken(Denied):
+class BadToken(Unauthenticated):
     """An API token that opens nothing."""
 
     code: ClassVar[str] = "parties.bad_token"

@@ -14,6 +14,7 @@ from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.kernel.ids import check_slug, parse_id
+from haihe.kernel.settings import load_settings
 from haihe.kernel.work import unit_of_work
 from haihe.parties.domain import (
     check_credit_code,
@@ -282,6 +283,11 @@ def invite(principal: Principal, slug: str, *, role: str, email: str = "") -> tu
             expires_at=now() + INVITATION_LIFE,
         )
     return invitation, secret
+
+
+def invitation_link(secret: str) -> str:
+    """The link that a secret stands for."""
+    return f"{load_settings().public_url.rstrip('/')}/invitations/{secret}"
 
 
 def open_invitations(principal: Principal, slug: str) -> QuerySet[Invitation]:

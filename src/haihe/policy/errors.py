@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from haihe.kernel.errors import Corrupt, Denied, gettext_noop
+from haihe.kernel.errors import Corrupt, Denied, Unauthenticated, gettext_noop
 
 
 @dataclass(kw_only=True, eq=False)
-class NotSignedIn(Denied):
+class NotSignedIn(Unauthenticated):
     """Nobody is signed in, and the action needs somebody."""
 
     code: ClassVar[str] = "policy.not_signed_in"

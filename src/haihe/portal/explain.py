@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.translation import gettext
 
@@ -11,9 +10,7 @@ from haihe.kernel import errors
 from haihe.kernel.errors import HaiheError, gettext_noop
 from haihe.kernel.http import status_of
 from haihe.kernel.logs import current_request_id
-
-# Parameters that hold a phrase of ours, not a value of somebody's: the catalogue has them too.
-PHRASES = frozenset({"kind", "needed", "reason", "rule", "state", "text"})
+from haihe.portal.phrases import localized
 
 _TITLES: dict[type[HaiheError], str] = {
     errors.Invalid: gettext_noop("This input is not valid"),
@@ -26,7 +23,9 @@ _TITLES: dict[type[HaiheError], str] = {
     errors.Corrupt: gettext_noop("Stored facts contradict each other"),
 }
 _ADVICE: dict[type[HaiheError], str] = {
-    errors.Invalid: gettext_noop("Nothing was changed. Go back, correct the input and send it again."),
+    errors.Invalid: gettext_noop(
+        "Nothing was changed. Go back, correct the input and send it again."
+    ),
     errors.Denied: gettext_noop(
         "Nothing was changed. Check that you are signed in as the right person."
     ),
@@ -65,20 +64,10 @@ def explain(error: HaiheError) -> Explanation:
         status=status_of(error),
         code=error.code,
         title=gettext(_by_branch(_TITLES, error, gettext_noop("Something went wrong"))),
-        message=message_of(error),
+        message=localized(error),
         advice=gettext(_by_branch(_ADVICE, error, gettext_noop("Try again in a moment."))),
         request_id=current_request_id(),
     )
-
-
-def message_of(error: HaiheError) -> str:
-    """The error's sentence with its phrases translated and its values as they are."""
-    params = {name: _phrase(name, value) for name, value in error.params().items()}
-    return gettext(error.template).format(**params)
-
-
-def _phrase(name: str, value: Any) -> Any:
-    return gettext(value) if name in PHRASES and isinstance(value, str) and value else value
 
 
 def _by_branch(texts: dict[type[HaiheError], str], error: HaiheError, default: str) -> str:

@@ -14,7 +14,8 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
 from haihe.kernel.errors import HaiheError
 from haihe.policy.errors import NotSignedIn
-from haihe.portal.explain import explain, message_of
+from haihe.portal.explain import explain
+from haihe.portal.phrases import localized
 
 API_PREFIX = "/api/"
 MESSAGES_SELECTOR = "#messages"
@@ -57,7 +58,7 @@ class ErrorPageMiddleware:
 
 
 def _to_sign_in(request: HttpRequest, error: NotSignedIn) -> HttpResponse:
-    messages.info(request, message_of(error))
+    messages.info(request, localized(error))
     if _by_htmx(request):
         back = request.htmx.current_url_abs_path  # type: ignore[attr-defined]
     else:

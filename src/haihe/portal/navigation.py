@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -21,7 +22,7 @@ class Item:
     """One entry of a menu: the name of its URL, its label (lazily translated) and its icon."""
 
     url_name: str
-    label: str
+    label: str | Promise
     icon: str
 
 
@@ -29,7 +30,7 @@ class Item:
 class Group:
     """Entries under one heading; the first group has none."""
 
-    label: str
+    label: str | Promise
     items: Sequence[Item]
 
 
@@ -37,7 +38,7 @@ class Group:
 class Link:
     """An item as a page shows it."""
 
-    label: str
+    label: str | Promise
     icon: str
     address: str
     is_current: bool
@@ -47,7 +48,7 @@ class Link:
 class Section:
     """A group with the items that lead somewhere."""
 
-    label: str
+    label: str | Promise
     links: Sequence[Link]
 
 

@@ -18,7 +18,14 @@ JOBS = [
     ("clean-registry-2025", _("Statistics bureau"), "good", _("Succeeded"), 9, 82_140_000),
     ("evaluate-triage", _("Second hospital"), "bad", _("Failed"), 1, 3_500_000),
     ("forecast-berths", _("Port company"), "idle", _("Waiting"), 0, None),
-    ("label-street-view", _("University laboratory"), "warn", _("Over its time limit"), 25, 640_000),
+    (
+        "label-street-view",
+        _("University laboratory"),
+        "warn",
+        _("Over its time limit"),
+        25,
+        640_000,
+    ),
 ]
 LOG = """\
 08:31:02 placed on pool gpu-a, node 7
@@ -64,6 +71,7 @@ def content() -> dict[str, Any]:
         "document": {"job": "train-segmentation-3", "gpu_milli": 2000, "inputs": ["chest-films@3"]},
         "form": ExampleForm(),
         "wrong_form": _wrong_form(),
+        "filter_form": ExampleForm(prefix="filter"),
     }
 
 
@@ -106,9 +114,7 @@ def _bars() -> list[dict[str, Any]]:
 def _days(instant: datetime) -> list[tuple[str, int]]:
     values = [310, 322, 340, 338, 361, 405, 398, 402, 431, 447, 440, 468, 501, 512]
     first = instant.date() - timedelta(days=len(values) - 1)
-    return [
-        ((first + timedelta(days=day)).isoformat(), value) for day, value in enumerate(values)
-    ]
+    return [((first + timedelta(days=day)).isoformat(), value) for day, value in enumerate(values)]
 
 
 def _wrong_form() -> ExampleForm:

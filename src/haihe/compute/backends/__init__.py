@@ -24,6 +24,7 @@ class WorkOrder:
     folder: Path
     command: Sequence[str]
     environment: Mapping[str, str]
+    cpu_milli: int
     cpu_limit_s: int
     memory_bytes: int
     wall_s: int

@@ -104,6 +104,8 @@ class LocalBackend:
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # Numeric libraries start a thread per core of the machine unless told what they have.
+            "OMP_NUM_THREADS": str(max(1, order.cpu_milli // 1_000)),
             **order.environment,
             "HAIHE_JOB_ID": order.job_id,
             "HAIHE_INPUTS": str(folder / "inputs"),

@@ -143,10 +143,12 @@ def sparkline(items: Sequence[tuple[Any, float]]) -> Line | None:
 def widget(field: BoundField) -> SafeString:
     """A form field's input with the classes that the style sheet expects.
 
-    A style attribute that a library sets is dropped: the content security policy forbids it.
+    Two attributes that libraries set are dropped: a style, which the content security policy
+    forbids, and a placeholder, which repeats the label and vanishes while one types.
     """
     shown = field.field.widget
-    shown.attrs.pop("style", None)
+    for dropped in ("style", "placeholder"):
+        shown.attrs.pop(dropped, None)
     if isinstance(shown, CheckboxInput):
         name = "form-check-input"
     elif isinstance(shown, RadioSelect | CheckboxSelectMultiple):

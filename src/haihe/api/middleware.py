@@ -1,0 +1,156 @@
+"""Requests that act: safe to repeat, and never over somebody else's change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from http import HTTPStatus
+
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.http import quote_etag
+
+from haihe.kernel.errors import (
+    HaiheError,
+    IdempotencyKeyMissing,
+    IdempotencyMismatch,
+    ShownOnce,
+    StaleEdit,
+)
+from haihe.kernel.http import problem
+from haihe.kernel.models import IdempotencyRecord
+from haihe.kernel.work import unit_of_work
+from haihe.parties.services import principal_of_token
+
+API_PREFIX = "/api/"
+KEY_LENGTH = 200
+NO_STORE = "no-store"  # an answer with a secret in it is shown once and kept nowhere
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class _Undo(Exception):
+    """Carries an answer out of the transaction that it must roll back."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        self.response = response
+
+
+class _Repeated(Exception):
+    """The key is in use: its first request has been answered, or is being answered."""
+
+
+class IdempotencyMiddleware:
+    """Carry out a POST of one caller and key once; a repetition gets the answer of then.
+
+    The key and the answer are written in the transaction that does the work, so that a crash
+    leaves both or neither. An answer that is an error is not kept: the request had no effect, and
+    the same key may be tried again.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method != "POST" or not request.path.startswith(API_PREFIX):
+            return self.get_response(request)
+        try:
+            return self._once(request)
+        except HaiheError as error:
+            return _answer(error, request)
+        except _Undo as undo:
+            return undo.response
+
+    def _once(self, request: HttpRequest) -> HttpResponse:
+        key = request.headers.get("Idempotency-Key", "")
+        if not 1 <= len(key) <= KEY_LENGTH:
+            raise IdempotencyKeyMissing
+        caller, digest = _caller(request), _digest(request)
+        try:
+            with unit_of_work():
+                return self._first_time(request, key, caller, digest)
+        except _Repeated:
+            return _repeated(key, caller, digest)
+
+    def _first_time(
+        self, request: HttpRequest, key: str, caller: str, digest: str
+    ) -> HttpResponse:
+        try:
+            record = IdempotencyRecord.objects.create(
+                principal=caller, key=key, request_hash=digest, status=0, body=""
+            )
+        except IntegrityError:
+            raise _Repeated from None
+        response = self.get_response(request)
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            raise _Undo(response)
+        record.status = response.status_code
+        if response.get("Cache-Control") != NO_STORE:
+            record.body = response.content.decode()
+        record.save(update_fields=["status", "body"])
+        return response
+
+
+class EditMiddleware:
+    """Refuse a PUT whose ``If-Match`` is not the present ETag of what it changes."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        match = request.headers.get("If-Match")
+        acts = request.method == "PUT" and request.path.startswith(API_PREFIX)
+        if not acts or match is None or match == "*":
+            return self.get_response(request)
+        try:
+            with unit_of_work():
+                request.method = "GET"
+                present = self.get_response(request)
+                request.method = "PUT"
+                if etag_of(present.content) != match:
+                    raise StaleEdit(path=request.path)
+                response = self.get_response(request)
+                if response.status_code >= HTTPStatus.BAD_REQUEST:
+                    raise _Undo(response)
+                return response
+        except StaleEdit as error:
+            return _answer(error, request, status=HTTPStatus.PRECONDITION_FAILED)
+        except _Undo as undo:
+            return undo.response
+
+
+def etag_of(content: bytes) -> str:
+    """The ETag that Django's ConditionalGetMiddleware gives a content."""
+    return quote_etag(hashlib.md5(content, usedforsecurity=False).hexdigest())
+
+
+def _repeated(key: str, caller: str, digest: str) -> HttpResponse:
+    record = IdempotencyRecord.objects.filter(principal=caller, key=key).first()
+    if record is None or record.request_hash != digest:
+        raise IdempotencyMismatch(key=key)
+    if not record.body and record.status != HTTPStatus.NO_CONTENT:
+        raise ShownOnce(key=key)
+    response = HttpResponse(record.body, status=record.status, content_type="application/json")
+    response["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _caller(request: HttpRequest) -> str:
+    """Whom a key belongs to. A bad token fails here as it would later."""
+    header = request.headers.get("Authorization", "")
+    if header.lower().startswith("bearer "):
+        return principal_of_token(header[7:]).actor
+    return str(request.principal.actor)
+
+
+def _digest(request: HttpRequest) -> str:
+    digest = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
+    if request.content_type != "multipart/form-data":  # uploads are known by their content's hash
+        digest.update(request.body)
+    return digest.hexdigest()
+
+
+def _answer(error: HaiheError, request: HttpRequest, status: int | None = None) -> HttpResponse:
+    body = problem(error, request)
+    return JsonResponse(
+        body, status=status or body["status"], content_type="application/problem+json"
+    )

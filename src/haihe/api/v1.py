@@ -1,0 +1,89 @@
+"""Version 1 of the HTTP API: the routers of all domains under one roof."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+
+from haihe import __version__
+from haihe.api.auth import SessionAuth, TokenAuth, nobody
+from haihe.kernel.errors import HaiheError
+from haihe.kernel.http import PROBLEM_TYPE, problem
+from haihe.parties.api import router as parties
+
+PROBLEM = "application/problem+json"
+log = structlog.get_logger(__name__)
+
+api = NinjaAPI(
+    title="Haihe",
+    version=__version__,
+    urls_namespace="api",
+    docs_url=None,
+    auth=[TokenAuth(), SessionAuth(), nobody],
+    description=(
+        "Every answer that is an error is an RFC 9457 problem with a stable `code`. Lists are read "
+        "by cursor. Every POST takes an `Idempotency-Key`. GET answers carry an ETag; a PUT with "
+        "`If-Match` is refused if the thing was changed since. Amounts are integers of micro-units."
+    ),
+)
+api.add_router("", parties)
+
+
+@api.exception_handler(HaiheError)
+def on_haihe_error(request: HttpRequest, error: HaiheError) -> HttpResponse:
+    """Errors of the domains, with their stable code."""
+    body = problem(error, request)
+    response = JsonResponse(body, status=body["status"], content_type=PROBLEM)
+    if body["status"] == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = 'Bearer realm="haihe"'
+    return response
+
+
+@api.exception_handler(ValidationError)
+def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """Input that does not have the documented shape: which fields, and why."""
+    fields = [
+        {"field": ".".join(str(part) for part in item["loc"]), "rule": item["msg"]}
+        for item in error.errors
+    ]
+    return _plain(request, HTTPStatus.UNPROCESSABLE_ENTITY, "input.invalid", fields=fields)
+
+
+@api.exception_handler(HttpError)
+def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """Errors of the HTTP layer: a failed CSRF check, a body that is no JSON."""
+    return _plain(request, error.status_code, "http.error", detail=str(error))
+
+
+@api.exception_handler(Http404)
+def on_missing(request: HttpRequest, error: Http404) -> HttpResponse:
+    """No such route."""
+    return _plain(request, HTTPStatus.NOT_FOUND, "http.not_found")
+
+
+@api.exception_handler(Exception)
+def on_defect(request: HttpRequest, error: Exception) -> HttpResponse:
+    """A defect: logged whole, told without its inside."""
+    log.exception("api.defect", path=request.path)
+    return _plain(request, HTTPStatus.INTERNAL_SERVER_ERROR, "haihe.defect")
+
+
+def _plain(
+    request: HttpRequest, status: int, code: str, *, detail: str = "", **more: Any
+) -> HttpResponse:
+    title = HTTPStatus(status).phrase
+    body = {
+        "type": PROBLEM_TYPE + code,
+        "title": title,
+        "status": int(status),
+        "detail": detail or title,
+        "instance": request.path,
+        "code": code,
+        **more,
+    }
+    return JsonResponse(body, status=status, content_type=PROBLEM)
