@@ -140,14 +140,18 @@ def from_list(source: str) -> Iterator[Key]:
 
 
 def from_errors(source: str, errors: set[str]) -> Iterator[Key]:
-    """The phrases that errors are raised with."""
+    """The phrases that errors are raised with, and the kinds of resources that they name."""
     from haihe.portal.phrases import PARAMETERS
 
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and _called(node) in errors:
+        if not isinstance(node, ast.Call):
+            continue
+        if _called(node) in errors:
             for keyword in node.keywords:
                 if keyword.arg in PARAMETERS:
                     yield from _phrases(keyword.value)
+        elif _called(node) in ("Resource", "resource") and node.args:
+            yield from _phrases(node.args[0])
 
 
 def _phrases(node: ast.expr) -> Iterator[Key]:
@@ -195,6 +199,8 @@ def _error_names() -> Iterator[str]:
 
 
 def _called(node: ast.Call) -> str:
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
     return node.func.id if isinstance(node.func, ast.Name) else ""
 
 

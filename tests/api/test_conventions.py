@@ -103,9 +103,9 @@ def test_a_secret_is_in_the_first_answer_and_kept_nowhere(bearer: Client) -> Non
 def test_an_edit_over_somebody_elses_change_is_refused(bearer: Client) -> None:
     post(bearer, "/organisations", BODY)
     etag = bearer.get("/api/v1/organisations/acme")["ETag"]
-    assert bearer.get(
-        "/api/v1/organisations/acme", headers={"if-none-match": etag}
-    ).status_code == 304
+    assert (
+        bearer.get("/api/v1/organisations/acme", headers={"if-none-match": etag}).status_code == 304
+    )
 
     def put(name: str) -> Any:
         return bearer.put(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from haihe.evidence import files, services
 from haihe.evidence.domain import Checkpoint
@@ -307,6 +309,20 @@ def test_a_changed_row_of_the_log_is_found(
         verify_log()
 
 
+def test_an_append_never_takes_the_place_of_an_entry(committed: Path) -> None:
+    log(1)
+    old = EvidenceLog.objects.get()
+    log(2)
+    old.save()
+    with pytest.raises(IntegrityError):
+        log(1, other="history")
+    assert [row.data for row in EvidenceEntry.objects.order_by("index")] == [
+        {"number": 0},
+        {"number": 0},
+        {"number": 1},
+    ]
+
+
 # The witness
 
 
@@ -375,6 +391,25 @@ def test_a_witness_of_garbage_is_reported_and_an_empty_one_forgotten(committed: 
     assert verify_log().size == 1
     log()
     assert files.read_witness(committed).size == 2
+
+
+def test_transactions_side_by_side_make_one_log(committed: Path) -> None:
+    """Also the first ones of all, which find no log yet."""
+    start = Barrier(4)
+
+    def work() -> None:
+        try:
+            start.wait(timeout=10)
+            log(5)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for outcome in [pool.submit(work) for _ in range(4)]:
+            outcome.result(timeout=60)
+    assert verify_log().size == 20
+    assert files.read_witness(committed) == head(ANONYMOUS)
+    assert checked(committed / "log.jsonl") is None
 
 
 # The trust file

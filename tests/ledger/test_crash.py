@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,42 +13,38 @@ import pytest
 
 pytestmark = pytest.mark.faults
 
-MIGRATE = """
-import django
-django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
-"""
-SETUP = """
+START = """
 import django
 django.setup()
 from uuid import UUID
+from django.core.management import call_command
 from haihe.ledger.domain import Kind
-from haihe.ledger.models import Account, Transfer
-from haihe.ledger.services import audit, transfer
+from haihe.ledger.models import Transfer
+from haihe.ledger.services import audit, external_account, transfer
 from haihe.policy.domain import system_principal
-from tests.ledger.factories import balance, open_cash, pending, resolve
+from tests.ledger.factories import balance, open_cash, pending, posted, resolve
 
-payer = open_cash("Payer", owner_id=UUID(int=1))
-payee = open_cash("Payee", owner_id=UUID(int=2))
-hold = pending(payer.pk, payee.pk, 700, transfer_id=UUID(int=3))
-post = resolve(Kind.POST, hold.transfer_id, transfer_id=UUID(int=4), amount_micro=500)
+def accounts():
+    return [open_cash(name, owner_id=UUID(int=n)) for n, name in enumerate(["Payer", "Payee"])]
+
+def pay():
+    payer, payee = accounts()
+    hold = pending(payer.pk, payee.pk, 700, transfer_id=UUID(int=3))
+    post = resolve(Kind.POST, hold.transfer_id, transfer_id=UUID(int=4), amount_micro=500)
+    transfer([hold, post])
+
+def look():
+    payer, payee = accounts()
+    balanced = audit(system_principal("test")).balanced
+    print(Transfer.objects.count(), balance(payer), balance(payee), balanced)
 """
-FUND = SETUP + """
-from tests.ledger.factories import posted
-from haihe.ledger.services import external_account
-transfer([posted(external_account("CNY").pk, payer.pk, 1_000, transfer_id=UUID(int=5))])
-"""
-PAY = SETUP + """
-transfer([hold, post])
-"""
-LOOK = SETUP + """
-rows = Transfer.objects.filter(transfer_id__in=[hold.transfer_id, post.transfer_id]).count()
-print(rows, balance(payer), balance(payee), audit(system_principal("test")).balanced)
+FUND = """
+call_command("migrate", verbosity=0)
+transfer([posted(external_account("CNY").pk, accounts()[0].pk, 1_000)])
 """
 
 
-def python(code: str, home: Path, crash_at: str = "") -> subprocess.CompletedProcess[str]:
+def python(code: str, home: Path, *, crash_at: str = "") -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
         "HAIHE_HOME": str(home),
         "HAIHE_DATABASE_URL": "",
@@ -56,23 +53,37 @@ def python(code: str, home: Path, crash_at: str = "") -> subprocess.CompletedPro
     if crash_at:
         environment["HAIHE_CRASH_AT"] = crash_at
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", START + code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
+@pytest.fixture(scope="module")
+def funded_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("funded")
+    done = python(FUND, home)
+    assert done.returncode == 0, done.stderr
+    return home
+
+
 @pytest.mark.parametrize(
-    ("crash_at", "survives"),
-    [("ledger.transferred", False), ("work.before_commit", False), ("work.after_commit", True)],
+    ("crash_at", "after"),
+    [
+        ("ledger.transferred:1", "1 (1000, 0, 0) (0, 0, 0) True"),
+        # Looking the two accounts up passes the points of a unit of work twice.
+        ("work.before_commit:3", "1 (1000, 0, 0) (0, 0, 0) True"),
+        ("work.after_commit:3", "3 (500, 0, 0) (500, 0, 0) True"),
+    ],
 )
 def test_a_kill_undoes_all_of_a_transfer_or_none(
-    tmp_path: Path, crash_at: str, survives: bool
+    funded_home: Path, tmp_path: Path, crash_at: str, after: str
 ) -> None:
-    assert python(MIGRATE, tmp_path).returncode == 0
-    assert python(FUND, tmp_path).returncode == 0
-    # Opening both accounts passes the points of a unit of work twice.
-    count = 1 if crash_at.startswith("ledger") else 3
-    assert python(PAY, tmp_path, f"{crash_at}:{count}").returncode == -signal.SIGKILL
-    after = "2 (500, 0, 0) (500, 0, 0) True" if survives else "0 (1000, 0, 0) (0, 0, 0) True"
-    assert python(LOOK, tmp_path).stdout.strip() == after
-    assert python(PAY, tmp_path).returncode == 0, "and the same call completes what is missing"
-    assert python(LOOK, tmp_path).stdout.strip() == "2 (500, 0, 0) (500, 0, 0) True"
+    home = tmp_path / "home"
+    shutil.copytree(funded_home, home)
+    assert python("pay()", home, crash_at=crash_at).returncode == -signal.SIGKILL
+    seen = python("look(); pay(); look()", home).stdout.splitlines()
+    assert seen[0] == after
+    assert seen[1] == "3 (500, 0, 0) (500, 0, 0) True", "the same call completes what is missing"

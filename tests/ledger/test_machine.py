@@ -92,8 +92,11 @@ class Ledger(RuleBasedStateMachine):
         self._both([self._funding(outside.pk, account.pk) for outside, account in funds])
 
     def teardown(self) -> None:
-        transaction.set_rollback(True)
-        self.savepoint.__exit__(None, None, None)
+        try:
+            assert audit(SYSTEM).discrepancies == ()
+        finally:
+            transaction.set_rollback(True)
+            self.savepoint.__exit__(None, None, None)
 
     @rule(data=st.data(), size=st.integers(1, 4), seconds=st.integers(0, 9))
     def carry_out(self, data: st.DataObject, size: int, seconds: int) -> None:
@@ -129,7 +132,8 @@ class Ledger(RuleBasedStateMachine):
             for record in self._open()
             if record.expires_at is not None and record.expires_at <= self.at
         ]
-        for record in due:
+        # The sweep releases the longest overdue first.
+        for record in sorted(due, key=lambda record: (record.expires_at, record.transfer_id)):
             order = TransferOrder(
                 transfer_id=uuid5(record.transfer_id, "expire"),
                 kind=Kind.EXPIRE,
@@ -182,7 +186,6 @@ class Ledger(RuleBasedStateMachine):
             assert stored[account_id] == account.balance == by_definition
         rows = Transfer.objects.order_by("sequence").values_list("transfer_id", flat=True)
         assert list(rows) == [record.transfer_id for record in self.model.fresh]
-        assert audit(SYSTEM).discrepancies == ()
 
     def _both(self, batch: list[TransferOrder]) -> None:
         """Run a batch on the model and on the service; both say the same, errors too."""

@@ -1,4 +1,4 @@
-"""Packs are found and read without running their code, and loaded only if they are what they say."""
+"""Packs are found and read without running their code, and loaded only if they fit."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_other_code_of_the_same_name_is_refused(tmp_path: Path) -> None:
         "",
         "[project",
         '[project]\nversion = "1"\nlicense = "MIT"\n[project.entry-points.other]\na = "a:A"\n',
-        '[project]\nversion = "1"\nlicense = "MIT"\n[project.entry-points."haihe.packs"]\na = "a:A"',
+        '[project]\nversion="1"\nlicense="MIT"\n[project.entry-points."haihe.packs"]\na="a:A"\n',
     ],
 )
 def test_a_folder_that_is_no_pack_is_refused(tmp_path: Path, project: str) -> None:

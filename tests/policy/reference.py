@@ -30,14 +30,15 @@ def oneself(p: Principal, r: Resource) -> bool:
 
 
 def member(*roles: Role) -> Rule:
-    return lambda p, r: p.id is not None and any(
-        org == r.organisation and role in roles for org, role in p.memberships
+    return lambda p, r: (
+        p.id is not None
+        and any(org == r.organisation and role in roles for org, role in p.memberships)
     )
 
 
 def party(*roles: Role) -> Rule:
-    return lambda p, r: p.id is not None and any(
-        org in r.parties and role in roles for org, role in p.memberships
+    return lambda p, r: (
+        p.id is not None and any(org in r.parties and role in roles for org, role in p.memberships)
     )
 
 

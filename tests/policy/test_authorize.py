@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from uuid import UUID
 
 import pytest
@@ -67,8 +66,18 @@ def test_cedar_and_the_reference_decide_alike(
 def test_an_operator_cannot_read_an_organisations_data() -> None:
     operator = Principal(id=PEOPLE[0], platform_roles=frozenset({PlatformRole.OPERATOR}))
     resource = Resource("Dataset", "d", organisation=ORGANISATIONS[0])
-    closed = ("dataset.read", "dataset.download", "dataset.read_usage", "job.read", "job.read_log",
-              "account.read", "agreement.read", "evidence.read", "quote.read", "voucher.read")
+    closed = (
+        "dataset.read",
+        "dataset.download",
+        "dataset.read_usage",
+        "job.read",
+        "job.read_log",
+        "account.read",
+        "agreement.read",
+        "evidence.read",
+        "quote.read",
+        "voucher.read",
+    )
     for action in closed:
         with pytest.raises(NotAllowed):
             authorize(operator, action, resource)

@@ -7,6 +7,9 @@ patient ids, so each row is taken for one patient, and its number is the id.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import polars as pl
 from sklearn.datasets import load_breast_cancer
 
@@ -22,3 +25,9 @@ def frame() -> pl.DataFrame:
     diagnoses = [str(bunch.target_names[target]) for target in bunch.target]
     patients = [f"wdbc-{number:03d}" for number in range(1, len(diagnoses) + 1)]
     return measurements.select(pl.Series(ID, patients), pl.all(), pl.Series(LABEL, diagnoses))
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    frame().write_csv(folder / "cases.csv")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -10,6 +10,7 @@ from ninja.security import APIKeyCookie, HttpBearer
 
 from haihe.parties.services import principal_of_token
 from haihe.policy.domain import ANONYMOUS, Principal
+from haihe.policy.http import Request
 
 
 class TokenAuth(HttpBearer):
@@ -17,8 +18,9 @@ class TokenAuth(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> Principal:
         """The token's principal; a bad token is an error and never falls back to nobody."""
-        request.principal = principal_of_token(token)
-        return request.principal
+        principal = principal_of_token(token)
+        cast(Request, request).principal = principal
+        return principal
 
 
 class SessionAuth(APIKeyCookie):
@@ -34,10 +36,10 @@ class SessionAuth(APIKeyCookie):
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Principal | None:
         """The signed-in person, if there is one."""
-        return request.principal if request.user.is_authenticated else None
+        return cast(Request, request).principal if request.user.is_authenticated else None
 
 
 def nobody(request: HttpRequest) -> Principal:
     """Everybody else: what the policies permit to anybody, they may."""
-    request.principal = ANONYMOUS
+    cast(Request, request).principal = ANONYMOUS
     return ANONYMOUS

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from django.db import IntegrityError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.utils.http import quote_etag
 
 from haihe.kernel.errors import (
@@ -21,11 +21,12 @@ from haihe.kernel.http import problem
 from haihe.kernel.models import IdempotencyRecord
 from haihe.kernel.work import unit_of_work
 from haihe.parties.services import principal_of_token
+from haihe.policy.http import Request
 
 API_PREFIX = "/api/"
 KEY_LENGTH = 200
 NO_STORE = "no-store"  # an answer with a secret in it is shown once and kept nowhere
-GetResponse = Callable[[HttpRequest], HttpResponse]
+GetResponse = Callable[[Request], HttpResponse]
 
 
 class _Undo(Exception):
@@ -50,7 +51,7 @@ class IdempotencyMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: Request) -> HttpResponse:
         if request.method != "POST" or not request.path.startswith(API_PREFIX):
             return self.get_response(request)
         try:
@@ -60,7 +61,7 @@ class IdempotencyMiddleware:
         except _Undo as undo:
             return undo.response
 
-    def _once(self, request: HttpRequest) -> HttpResponse:
+    def _once(self, request: Request) -> HttpResponse:
         key = request.headers.get("Idempotency-Key", "")
         if not 1 <= len(key) <= KEY_LENGTH:
             raise IdempotencyKeyMissing
@@ -71,18 +72,14 @@ class IdempotencyMiddleware:
         except _Repeated:
             return _repeated(key, caller, digest)
 
-    def _first_time(
-        self, request: HttpRequest, key: str, caller: str, digest: str
-    ) -> HttpResponse:
+    def _first_time(self, request: Request, key: str, caller: str, digest: str) -> HttpResponse:
         try:
             record = IdempotencyRecord.objects.create(
                 principal=caller, key=key, request_hash=digest, status=0, body=""
             )
         except IntegrityError:
             raise _Repeated from None
-        response = self.get_response(request)
-        if response.status_code >= HTTPStatus.BAD_REQUEST:
-            raise _Undo(response)
+        response = _or_undo(self.get_response(request))
         record.status = response.status_code
         if response.get("Cache-Control") != NO_STORE:
             record.body = response.content.decode()
@@ -96,7 +93,7 @@ class EditMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: Request) -> HttpResponse:
         match = request.headers.get("If-Match")
         acts = request.method == "PUT" and request.path.startswith(API_PREFIX)
         if not acts or match is None or match == "*":
@@ -107,15 +104,19 @@ class EditMiddleware:
                 present = self.get_response(request)
                 request.method = "PUT"
                 if etag_of(present.content) != match:
-                    raise StaleEdit(path=request.path)
-                response = self.get_response(request)
-                if response.status_code >= HTTPStatus.BAD_REQUEST:
-                    raise _Undo(response)
-                return response
+                    raise StaleEdit(path=request.path)  # noqa: TRY301 (undoes the unit of work)
+                return _or_undo(self.get_response(request))
         except StaleEdit as error:
             return _answer(error, request, status=HTTPStatus.PRECONDITION_FAILED)
         except _Undo as undo:
             return undo.response
+
+
+def _or_undo(response: HttpResponse) -> HttpResponse:
+    """The answer, if it is no error; else roll back what was done for it."""
+    if response.status_code >= HTTPStatus.BAD_REQUEST:
+        raise _Undo(response)
+    return response
 
 
 def etag_of(content: bytes) -> str:
@@ -134,7 +135,7 @@ def _repeated(key: str, caller: str, digest: str) -> HttpResponse:
     return response
 
 
-def _caller(request: HttpRequest) -> str:
+def _caller(request: Request) -> str:
     """Whom a key belongs to. A bad token fails here as it would later."""
     header = request.headers.get("Authorization", "")
     if header.lower().startswith("bearer "):
@@ -142,14 +143,14 @@ def _caller(request: HttpRequest) -> str:
     return str(request.principal.actor)
 
 
-def _digest(request: HttpRequest) -> str:
+def _digest(request: Request) -> str:
     digest = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
     if request.content_type != "multipart/form-data":  # uploads are known by their content's hash
         digest.update(request.body)
     return digest.hexdigest()
 
 
-def _answer(error: HaiheError, request: HttpRequest, status: int | None = None) -> HttpResponse:
+def _answer(error: HaiheError, request: Request, status: int | None = None) -> HttpResponse:
     body = problem(error, request)
     return JsonResponse(
         body, status=status or body["status"], content_type="application/problem+json"

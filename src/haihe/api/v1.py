@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +34,9 @@ api = NinjaAPI(
     ),
 )
 api.add_router("", parties)
+for _domain in ("ledger", "evidence", "data", "compute", "packs", "programme"):
+    if importlib.util.find_spec(f"haihe.{_domain}.api"):
+        api.add_router("", importlib.import_module(f"haihe.{_domain}.api").router)
 
 
 @api.exception_handler(HaiheError)

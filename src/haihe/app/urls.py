@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from django.urls import URLPattern, URLResolver, include, path
 
 from haihe.api.v1 import api
@@ -15,4 +17,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("haihe.portal.urls")),
+    *(
+        path("", include(f"haihe.{domain}.urls"))
+        for domain in ("parties", "ledger", "evidence", "data", "compute", "packs", "programme")
+        if importlib.util.find_spec(f"haihe.{domain}.urls")
+    ),
 ]

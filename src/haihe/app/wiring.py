@@ -30,9 +30,11 @@ class DataInputs:
         version = data.find_version(principal, ref.dataset, ref.version)
         organisation = Organisation.objects.get(pk=organisation_id)
         agreement = data.agreement_for(organisation, version.dataset, at=at)
-        under = f"agreement {agreement.pk} until {agreement.expires_at:%Y-%m-%d}" if (
-            agreement and agreement.expires_at
-        ) else "own data"
+        under = (
+            f"agreement {agreement.pk} until {agreement.expires_at:%Y-%m-%d}"
+            if (agreement and agreement.expires_at)
+            else "own data"
+        )
         return InputCard(
             name=ref.name,
             dataset=ref.dataset,

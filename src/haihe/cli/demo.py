@@ -162,9 +162,7 @@ class Demo:
         for party in (OFFICE, OPERATOR, HOSPITAL, FIRM):
             self._party(party)
         self._platform_roles()
-        plan, _changes = plans.import_plan(
-            self.officer, plans.file_in("plans", f"{PLAN}.toml")
-        )
+        plan, _changes = plans.import_plan(self.officer, plans.file_in("plans", f"{PLAN}.toml"))
         before = self._indicator()
         document = plan.document
         self.say(
@@ -479,5 +477,3 @@ class Demo:
     @staticmethod
     def _paid(shares: list[dict[str, Any]], *, voucher: bool) -> int:
         return sum(s["amount_micro"] for s in shares if (s["asset"] != CNY) == voucher)
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import sys
 from typing import Annotated
@@ -31,6 +33,19 @@ app.add_typer(parties.org, name="org")
 app.add_typer(parties.people, name="people")
 app.add_typer(parties.token, name="token")
 app.add_typer(bench.app, name="bench")
+_TYPERS = {
+    "evidence": {"app": "evidence"},
+    "ledger": {"app": "ledger"},
+    "data": {"dataset": "dataset", "agreement": "agreement"},
+    "compute": {n: n for n in ("centre", "pool", "offer", "contract", "quote", "job")},
+    "packs": {"app": "packs", "evaluation": "evaluation"},
+    "programme": {n: n for n in ("plan", "indicator", "scheme", "voucher", "scenario")},
+}
+for _domain, _names in _TYPERS.items():
+    if importlib.util.find_spec(f"haihe.{_domain}.cli"):
+        _module = importlib.import_module(f"haihe.{_domain}.cli")
+        for _attribute, _name in _names.items():
+            app.add_typer(getattr(_module, _attribute), name=_name)
 platform.add_commands(app)
 
 

@@ -68,14 +68,16 @@ def demo(as_json: AsJson = False) -> None:
     if as_json:
         print_json(Demo(say=lambda step, text: None).run())
         return
-    out.print(Text(_("Haihe: one run of the chain, with real parts and fictional parties."), "bold"))
+    out.print(
+        Text(_("Haihe: one run of the chain, with real parts and fictional parties."), "bold")
+    )
     result = Demo(say=_say).run()
     indicator = result["indicator"]
     out.print()
     out.print(
-        _("Indicator {code} moved from {before} to {after}. Each figure opens its evidence.").format(
-            **indicator
-        )
+        _(
+            "Indicator {code} moved from {before} to {after}. Each figure opens its evidence."
+        ).format(**indicator)
     )
     _where_to_look(result)
 
@@ -148,8 +150,10 @@ def _where_to_look(result: dict[str, Any]) -> None:
     out.print(Text(_("Now look around:"), style="bold"))
     for line in (
         _("make up            serves the portal at {url}").format(url=result["open"]),
-        _("sign in as         demo-firm@haihe.test, demo-office@haihe.test, demo-hospital@haihe.test,"),
-        _("                   demo-centre-operator@haihe.test or demo-auditor@haihe.test"),
+        _(
+            "sign in as         demo-firm@haihe.test, demo-office@haihe.test,"
+        ),
+        _("                   demo-hospital@, demo-centre-operator@ or demo-auditor@haihe.test"),
         _("with password      {password}").format(password=password),
         _("start at           {url}/plans/{plan}/targets/{code}").format(
             url=result["open"], plan=result["plan"], code=result["indicator"]["code"]

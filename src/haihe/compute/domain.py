@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -180,7 +180,7 @@ def _check_words(spec: JobSpec) -> None:
             raise BadJobSpec(
                 field=f"environment.{name}", rule="must be an upper-case name and a string"
             )
-        if name.startswith("HAIHE_") or name.startswith("LD_"):
+        if name.startswith(("HAIHE_", "LD_")):
             raise BadJobSpec(field=f"environment.{name}", rule="is reserved")
 
 
@@ -334,10 +334,7 @@ def total_micro(lines: Sequence[BillLine]) -> int:
 def round_lines(lines: Sequence[BillLine]) -> list[BillLine]:
     """The lines in whole fen, adding up to the rounded total (largest remainder)."""
     amounts = share_out(round_to_fen(total_micro(lines)), [line.amount_micro for line in lines])
-    return [
-        BillLine(l.item, l.quantity_milli, l.unit, l.price_micro, amount, l.why)
-        for l, amount in zip(lines, amounts, strict=True)
-    ]
+    return [replace(line, amount_micro=amount) for line, amount in zip(lines, amounts, strict=True)]
 
 
 # --- who pays ------------------------------------------------------------------------------------

@@ -11,7 +11,15 @@ from django.db import models
 from django.db.models import F, Q, Sum
 from django.utils.translation import gettext_lazy as _
 
-from haihe.compute.domain import AttemptState, Capacity, EndReason, JobSpec, JobState, Price, spec_from
+from haihe.compute.domain import (
+    AttemptState,
+    Capacity,
+    EndReason,
+    JobSpec,
+    JobState,
+    Price,
+    spec_from,
+)
 from haihe.kernel.ids import SLUG_LENGTH
 from haihe.kernel.models import Entity, LeasedQuerySet, LeasedRow
 from haihe.parties.models import Organisation, Person
@@ -171,9 +179,9 @@ class Contract(Entity):
         settled = self.quotes.filter(job__settlement__isnull=False).aggregate(
             total=Sum("job__settlement__amount_micro")
         )["total"]
-        open_jobs = self.quotes.filter(
-            job__isnull=False, job__finished_at__isnull=True
-        ).aggregate(total=Sum("amount_micro"))["total"]
+        open_jobs = self.quotes.filter(job__isnull=False, job__finished_at__isnull=True).aggregate(
+            total=Sum("amount_micro")
+        )["total"]
         return (settled or 0) + (open_jobs or 0)
 
 
@@ -225,7 +233,9 @@ class JobQuerySet(LeasedQuerySet["Job"]):
         found: dict[UUID, Job] = {}
         for organisation in organisations:
             for side in ("organisation", "provider"):
-                found |= {j.pk: j for j in rows.filter(**{side: organisation}).order_by("-pk")[:limit]}
+                found |= {
+                    j.pk: j for j in rows.filter(**{side: organisation}).order_by("-pk")[:limit]
+                }
         return sorted(found.values(), key=lambda job: job.pk, reverse=True)[:limit]
 
     def waiting(self) -> Self:
@@ -379,5 +389,3 @@ class Settlement(Entity):
 
     def __str__(self) -> str:
         return f"{self.job_id} {self.amount_micro}"
-
-

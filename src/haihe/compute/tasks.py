@@ -60,9 +60,7 @@ class Dispatcher:
     """One worker's view: the attempts it holds, by id, with the token of each lease."""
 
     slots: int = field(default_factory=lambda: load_settings().job_slots)
-    lease: timedelta = field(
-        default_factory=lambda: timedelta(seconds=load_settings().job_lease_s)
-    )
+    lease: timedelta = field(default_factory=lambda: timedelta(seconds=load_settings().job_lease_s))
     held: dict[UUID, UUID] = field(default_factory=dict)
 
     def tick(self) -> int:

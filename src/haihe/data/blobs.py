@@ -1,4 +1,4 @@
-"""Content-addressed storage: a file is kept under its SHA-256, once, and checked when it is read."""
+"""Content-addressed storage: a file is kept once, under its SHA-256, and checked when read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class BlobStore:
                     for piece in pieces:
                         size += len(piece)
                         if size > limit_bytes:
-                            raise FileTooLarge(name=name, limit_bytes=limit_bytes)
+                            raise FileTooLarge(name=name, limit_bytes=limit_bytes)  # noqa: TRY301
                         digest.update(piece)
                         file.write(piece)
                     file.flush()

@@ -73,7 +73,9 @@ def check_terms(policy: UsagePolicy, *, dataset: str, purpose: str, days: int) -
         )
 
 
-def grant_expiry(at: datetime, *, agreement_ends: datetime | None, job_limit: timedelta) -> datetime:
+def grant_expiry(
+    at: datetime, *, agreement_ends: datetime | None, job_limit: timedelta
+) -> datetime:
     """When a job's permission to read ends: with the job's longest life, or with the agreement."""
     ends = at + job_limit
     return min(ends, agreement_ends) if agreement_ends else ends

@@ -166,7 +166,9 @@ class Grant(Entity):
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["job_id", "version"], name="one_grant_per_job_and_input")
+            models.UniqueConstraint(
+                fields=["job_id", "version"], name="one_grant_per_job_and_input"
+            )
         ]
 
     def __str__(self) -> str:

@@ -69,7 +69,7 @@ def create_dataset(
             description=description,
             licence=licence,
             policy_data=policy.as_dict(),
-            created_by_id=principal.id,
+            created_by_id=principal.person_id,
         )
         _record(
             "dataset.registered",
@@ -169,7 +169,7 @@ def add_version(
             rows=rows,
             columns=columns,
             source=source,
-            created_by_id=principal.id,
+            created_by_id=principal.person_id,
         )
         record(
             "dataset.version_registered",
@@ -302,7 +302,9 @@ def find_agreement(principal: Principal, agreement_id: str | UUID) -> Agreement:
 # --- use in jobs ---------------------------------------------------------------------------------
 
 
-def agreement_for(organisation: Organisation, dataset: Dataset, *, at: datetime) -> Agreement | None:
+def agreement_for(
+    organisation: Organisation, dataset: Dataset, *, at: datetime
+) -> Agreement | None:
     """The agreement under which an organisation may use a dataset; None for its own data.
 
     Raises
@@ -371,9 +373,7 @@ def deliver_to_job(
     if grant is None:
         raise MissingRecord(kind="grant", id=f"{slug}@{number}")
     if grant.expires_at <= now():
-        raise GrantExpired(
-            job=str(job_id), dataset=slug, expired_at=grant.expires_at.isoformat()
-        )
+        raise GrantExpired(job=str(job_id), dataset=slug, expired_at=grant.expires_at.isoformat())
     version = grant.version
     with unit_of_work():
         _record_read(principal, version, reader=grant.organisation, via=f"job:{job_id}")
@@ -414,7 +414,7 @@ def _insert_agreement(
         purpose=purpose,
         days=days,
         policy_data=dataset.policy_data,
-        proposed_by_id=principal.id,
+        proposed_by_id=principal.person_id,
     )
     _record_agreement("agreement.proposed", principal, agreement)
     return agreement
@@ -422,11 +422,9 @@ def _insert_agreement(
 
 def _accept(principal: Principal, agreement: Agreement) -> Agreement:
     at = now()
-    accepted = Agreement.objects.filter(
-        pk=agreement.pk, state=Agreement.State.PROPOSED
-    ).update(
+    accepted = Agreement.objects.filter(pk=agreement.pk, state=Agreement.State.PROPOSED).update(
         state=Agreement.State.ACCEPTED,
-        accepted_by_id=principal.id,
+        accepted_by_id=principal.person_id,
         accepted_at=at,
         expires_at=at + timedelta(days=agreement.days),
     )

@@ -33,6 +33,4 @@ class PageQuery(Schema):
 
 def as_page(page: Page[M], convert: Callable[[M], T]) -> CursorPage[T]:
     """A page of rows as a page of what a router answers with."""
-    return CursorPage[T](
-        items=[convert(item) for item in page.items], next_cursor=page.next_cursor
-    )
+    return CursorPage[T](items=[convert(item) for item in page.items], next_cursor=page.next_cursor)

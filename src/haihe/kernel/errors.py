@@ -152,8 +152,8 @@ class ShownOnce(Conflict):
 
     code: ClassVar[str] = "input.shown_once"
     template: ClassVar[str] = gettext_noop(
-        "The request with key {key!r} was carried out; its answer held a secret that is shown once. "
-        "If you lost it, revoke it and create another."
+        "The request with key {key!r} was carried out; its answer held a secret that is shown "
+        "once. If you lost it, revoke it and create another."
     )
 
     key: str

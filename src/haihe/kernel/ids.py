@@ -40,6 +40,6 @@ def check_slug(text: str, *, field: str) -> str:
         raise InvalidField(
             field=field,
             value=text[:SLUG_LENGTH],
-            rule="use at most 80 lower-case letters, digits and single hyphens, as in 'tj-centre-1'",
+            rule="give up to 80 lower-case letters, digits and single hyphens, as in tj-centre-1",
         )
     return text

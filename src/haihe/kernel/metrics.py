@@ -42,6 +42,8 @@ _gauges = _Gauges()
 prometheus_client.REGISTRY.register(_gauges)
 
 
-def register_gauge(name: str, text: str, *, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+def register_gauge(
+    name: str, text: str, *, label: str, read: Callable[[], Mapping[str, float]]
+) -> None:
     """Expose ``read()``, a value per label value, as gauge ``name``."""
     _gauges.sources[name] = (text, label, read)

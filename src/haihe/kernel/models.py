@@ -41,9 +41,7 @@ class LeasedQuerySet(models.QuerySet[M]):
     def claim(self, pk: UUID, *, at: datetime, ttl: timedelta) -> UUID | None:
         """Take the row if it is free; the token to guard writes with, or None if it is held."""
         token = new_id()
-        taken = (
-            self.unleased(at).filter(pk=pk).update(lock_token=token, lock_expires_at=at + ttl)
-        )
+        taken = self.unleased(at).filter(pk=pk).update(lock_token=token, lock_expires_at=at + ttl)
         return token if taken else None
 
     def held(self, pk: UUID, token: UUID) -> Self:

@@ -92,9 +92,7 @@ def retry_dead_letter(delivery_id: UUID) -> None:
     with unit_of_work():
         revived = OutboxDelivery.objects.filter(
             pk=delivery_id, state=OutboxDelivery.State.DEAD
-        ).update(
-            state=OutboxDelivery.State.WAITING, attempts=0, due_at=now(), finished_at=None
-        )
+        ).update(state=OutboxDelivery.State.WAITING, attempts=0, due_at=now(), finished_at=None)
     if not revived:
         raise MissingRecord(kind="dead letter", id=str(delivery_id))
 

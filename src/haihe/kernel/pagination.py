@@ -33,7 +33,7 @@ def paginate(
 
     def fetch(before: UUID | None, size: int) -> Sequence[M]:
         wanted = rows.filter(pk__lt=before) if before else rows
-        return wanted.order_by("-pk")[:size]
+        return list(wanted.order_by("-pk")[:size])
 
     return paginate_list(fetch, cursor=cursor, limit=limit)
 

@@ -348,3 +348,16 @@ class PackFailed(HaiheError):
     pack: str
     step: str
     reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class DatasetMissing(Invalid):
+    """A run of a pack was asked for without a dataset for one of its inputs."""
+
+    code: ClassVar[str] = "packs.dataset_missing"
+    template: ClassVar[str] = gettext_noop(
+        "Pack {pack} needs a dataset version for its input {input!r}: give {input}=SLUG@VERSION."
+    )
+
+    pack: str
+    input: str

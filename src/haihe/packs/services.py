@@ -22,7 +22,7 @@ from haihe.kernel.outbox import emit
 from haihe.kernel.work import unit_of_work
 from haihe.packs.discovery import PackSource, find_pack, installed_packs
 from haihe.packs.domain import Manifest
-from haihe.packs.errors import InputMissing
+from haihe.packs.errors import DatasetMissing
 from haihe.packs.evaluation import Evaluation as Judgement
 from haihe.packs.evaluation import evaluate_outputs
 from haihe.packs.models import Evaluation
@@ -59,7 +59,7 @@ def quote_pack(
 
     Raises
     ------
-    InputMissing
+    DatasetMissing
         If the manifest names an input for which no dataset is given.
     """
     source = read_pack(principal, name)
@@ -74,7 +74,7 @@ def pack_job(manifest: Manifest, inputs: Mapping[str, str]) -> JobSpec:
     refs = []
     for declared in manifest.inputs:
         if declared.name not in inputs:
-            raise InputMissing(input=declared.name, folder="the datasets given")
+            raise DatasetMissing(pack=manifest.name, input=declared.name)
         slug, _, number = inputs[declared.name].partition("@")
         refs.append(InputRef(name=declared.name, dataset=slug, version=int(number or 0)))
     return spec_from(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from haihe.kernel.api import CursorPage, PageQuery, as_page
 from haihe.kernel.pagination import paginate
 from haihe.parties import services
 from haihe.parties.models import ApiToken, Invitation, Membership, Organisation
+from haihe.policy.http import Request
 
 router = Router(tags=["parties"])
 
@@ -119,7 +120,7 @@ class MeOut(Schema):
 
 
 @router.get("/me", response=MeOut)
-def read_me(request: HttpRequest) -> MeOut:
+def read_me(request: Request) -> MeOut:
     """Who the caller is, and which roles they have."""
     principal = request.principal
     slugs = {o.pk: o.slug for o in services.organisations_of(principal)}
@@ -134,7 +135,7 @@ def read_me(request: HttpRequest) -> MeOut:
 
 @router.get("/organisations", response=CursorPage[OrganisationOut])
 def list_organisations(
-    request: HttpRequest, page: Query[PageQuery], text: str = "", kind: str = ""
+    request: Request, page: Query[PageQuery], text: str = "", kind: str = ""
 ) -> CursorPage[OrganisationOut]:
     """The directory of organisations."""
     rows = services.list_organisations(request.principal, text=text, kind=kind)
@@ -142,60 +143,58 @@ def list_organisations(
 
 
 @router.post("/organisations", response={201: OrganisationOut})
-def create_organisation(request: HttpRequest, body: OrganisationIn) -> Status[OrganisationOut]:
+def create_organisation(request: Request, body: OrganisationIn) -> Status[OrganisationOut]:
     """Register an organisation; the caller becomes its first owner."""
     created = services.create_organisation(request.principal, **body.dict())
     return Status(201, _organisation(created))
 
 
 @router.get("/organisations/{slug}", response=OrganisationOut)
-def read_organisation(request: HttpRequest, slug: str) -> OrganisationOut:
+def read_organisation(request: Request, slug: str) -> OrganisationOut:
     """An organisation's public card."""
     return _organisation(services.find_organisation(request.principal, slug))
 
 
 @router.put("/organisations/{slug}", response=OrganisationOut)
-def update_organisation(
-    request: HttpRequest, slug: str, body: OrganisationChange
-) -> OrganisationOut:
+def update_organisation(request: Request, slug: str, body: OrganisationChange) -> OrganisationOut:
     """Change an organisation's names."""
     return _organisation(services.update_organisation(request.principal, slug, **body.dict()))
 
 
 @router.post("/organisations/{slug}/verify", response=OrganisationOut)
-def verify_organisation(request: HttpRequest, slug: str) -> OrganisationOut:
+def verify_organisation(request: Request, slug: str) -> OrganisationOut:
     """Confirm an organisation's credit code, as the platform's operator."""
     return _organisation(services.verify_organisation(request.principal, slug))
 
 
 @router.get("/organisations/{slug}/members", response=list[MemberOut])
-def list_members(request: HttpRequest, slug: str) -> list[MemberOut]:
+def list_members(request: Request, slug: str) -> list[MemberOut]:
     """Who belongs to an organisation."""
     return [_member(m) for m in services.members_of(request.principal, slug)]
 
 
 @router.put("/organisations/{slug}/members/{person_id}", response=MemberOut)
-def change_role(request: HttpRequest, slug: str, person_id: str, body: RoleIn) -> MemberOut:
+def change_role(request: Request, slug: str, person_id: str, body: RoleIn) -> MemberOut:
     """Give a member another role."""
     return _member(services.change_role(request.principal, slug, person_id, body.role))
 
 
 @router.delete("/organisations/{slug}/members/{person_id}", response={204: None})
-def remove_member(request: HttpRequest, slug: str, person_id: str) -> Status[None]:
+def remove_member(request: Request, slug: str, person_id: str) -> Status[None]:
     """Take a member out of an organisation."""
     services.remove_member(request.principal, slug, person_id)
     return Status(204, None)
 
 
 @router.get("/organisations/{slug}/invitations", response=list[InvitationOut])
-def list_invitations(request: HttpRequest, slug: str) -> list[InvitationOut]:
+def list_invitations(request: Request, slug: str) -> list[InvitationOut]:
     """Invitations that may still be accepted."""
     return [_invitation(i) for i in services.open_invitations(request.principal, slug)]
 
 
 @router.post("/organisations/{slug}/invitations", response={201: InvitationOut})
 def invite(
-    request: HttpRequest, response: HttpResponse, slug: str, body: InvitationIn
+    request: Request, response: HttpResponse, slug: str, body: InvitationIn
 ) -> Status[InvitationOut]:
     """Make an invitation; its secret is shown this once."""
     response["Cache-Control"] = "no-store"
@@ -204,28 +203,26 @@ def invite(
 
 
 @router.delete("/organisations/{slug}/invitations/{invitation_id}", response={204: None})
-def revoke_invitation(request: HttpRequest, slug: str, invitation_id: str) -> Status[None]:
+def revoke_invitation(request: Request, slug: str, invitation_id: str) -> Status[None]:
     """Withdraw an invitation."""
     services.revoke_invitation(request.principal, slug, invitation_id)
     return Status(204, None)
 
 
 @router.post("/invitations/accept", response=MemberOut)
-def accept_invitation(request: HttpRequest, body: SecretIn) -> MemberOut:
+def accept_invitation(request: Request, body: SecretIn) -> MemberOut:
     """Become a member by the secret of an invitation's link."""
     return _member(services.accept_invitation(request.principal, body.secret))
 
 
 @router.get("/tokens", response=list[TokenOut])
-def list_tokens(request: HttpRequest) -> list[TokenOut]:
+def list_tokens(request: Request) -> list[TokenOut]:
     """One's own API tokens."""
     return [_token(row) for row in services.tokens_of(request.principal)]
 
 
 @router.post("/tokens", response={201: TokenOut})
-def create_token(
-    request: HttpRequest, response: HttpResponse, body: TokenIn
-) -> Status[TokenOut]:
+def create_token(request: Request, response: HttpResponse, body: TokenIn) -> Status[TokenOut]:
     """Make an API token; its secret is shown this once."""
     response["Cache-Control"] = "no-store"
     created = services.create_token(request.principal, **body.dict())
@@ -233,7 +230,7 @@ def create_token(
 
 
 @router.delete("/tokens/{token_id}", response={204: None})
-def revoke_token(request: HttpRequest, token_id: str) -> Status[None]:
+def revoke_token(request: Request, token_id: str) -> Status[None]:
     """Make one of one's own tokens open nothing."""
     services.revoke_token(request.principal, token_id)
     return Status(204, None)

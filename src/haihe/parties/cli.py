@@ -136,9 +136,7 @@ def record_ownership(
 def create_person(
     email: str,
     name: Annotated[str, typer.Option()],
-    password: Annotated[
-        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)
-    ],
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
     as_json: AsJson = False,
 ) -> None:
     """Make an account on this machine."""
@@ -160,9 +158,7 @@ def grant_platform_role(
 
 
 @people.command("revoke")
-def revoke_platform_role(
-    email: str, role: str, yes: Yes = False, as_json: AsJson = False
-) -> None:
+def revoke_platform_role(email: str, role: str, yes: Yes = False, as_json: AsJson = False) -> None:
     """Take a platform role from a person."""
     ask_consent([_("Take {role} from {email}.").format(email=email, role=role)], yes=yes)
     services.revoke_platform_role(caller(), email=email, role=role)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
-from django.http import HttpRequest, HttpResponse
-from django.utils import translation
+from django.http import HttpResponse
 from django.utils.functional import SimpleLazyObject
 
 from haihe.parties.services import principal_of
 from haihe.policy.domain import ANONYMOUS, Principal
+from haihe.policy.http import Request
 
 
 class PrincipalMiddleware:
-    """Set ``request.principal``; for a signed-in person also the language they chose."""
+    """Set ``request.principal``."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[Request], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.principal = SimpleLazyObject(lambda: _principal(request))  # type: ignore[attr-defined]
+    def __call__(self, request: Request) -> HttpResponse:
+        request.principal = cast(Principal, SimpleLazyObject(lambda: _principal(request)))
         return self.get_response(request)
 
 
-def _principal(request: HttpRequest) -> Principal:
+def _principal(request: Request) -> Principal:
     person = request.user
     return principal_of(person) if person.is_authenticated else ANONYMOUS

@@ -74,9 +74,7 @@ def principal_of_token(token: str) -> Principal:
     BadToken
         If the token is unknown, revoked or expired, or its person was closed.
     """
-    row = (
-        ApiToken.objects.select_related("person").filter(token_hash=hash_token(token)).first()
-    )
+    row = ApiToken.objects.select_related("person").filter(token_hash=hash_token(token)).first()
     at = now()
     if row is None or not row.person.is_active:
         raise BadToken(reason="unknown")
@@ -266,7 +264,9 @@ def remove_member(principal: Principal, slug: str, person_id: str | UUID) -> Non
         membership.delete()
 
 
-def invite(principal: Principal, slug: str, *, role: str, email: str = "") -> tuple[Invitation, str]:
+def invite(
+    principal: Principal, slug: str, *, role: str, email: str = ""
+) -> tuple[Invitation, str]:
     """Make an invitation; returns it with the secret of its link, which is shown this once."""
     organisation = find_organisation(principal, slug)
     wanted = _check_role(role)
@@ -279,7 +279,7 @@ def invite(principal: Principal, slug: str, *, role: str, email: str = "") -> tu
             role=wanted,
             email=email.strip().lower(),
             token_hash=hash_token(secret),
-            invited_by_id=principal.id,
+            invited_by_id=principal.person_id,
             expires_at=now() + INVITATION_LIFE,
         )
     return invitation, secret
@@ -335,13 +335,13 @@ def accept_invitation(principal: Principal, secret: str) -> Membership:
     with unit_of_work():
         invitation = look_at_invitation(secret)
         taken = Invitation.objects.filter(pk=invitation.pk, accepted_at=None).update(
-            accepted_at=now(), accepted_by_id=principal.id
+            accepted_at=now(), accepted_by_id=principal.person_id
         )
         if not taken:
             raise DeadInvitation(reason="used")
         membership, _ = Membership.objects.get_or_create(
             organisation=invitation.organisation,
-            person_id=principal.id,
+            person_id=principal.person_id,
             defaults={"role": invitation.role},
         )
         _record_membership("membership.joined", principal, membership)
@@ -362,7 +362,7 @@ def create_person(*, email: str, name: str, password: str | None = None) -> Pers
 
 def update_profile(principal: Principal, *, name: str, language: str) -> Person:
     """Change one's own name and language."""
-    person = Person.objects.get(pk=principal.id)
+    person = Person.objects.get(pk=principal.person_id)
     authorize(principal, "person.update", person.resource())
     _check_name(name)
     person.name, person.language = name, language
@@ -409,7 +409,7 @@ def create_token(
     principal: Principal, *, name: str, scopes: Iterable[str], days: int = 90
 ) -> NewToken:
     """Make an API token for oneself. A token cannot give itself more than it has."""
-    person = Person.objects.get(pk=principal.id)
+    person = Person.objects.get(pk=principal.person_id)
     authorize(principal, "token.manage", person.resource())
     _check_name(name)
     if not 1 <= days <= TOKEN_DAYS_LIMIT:
@@ -428,14 +428,14 @@ def create_token(
 
 def tokens_of(principal: Principal) -> QuerySet[ApiToken]:
     """One's own tokens, the newest first."""
-    person = Person.objects.get(pk=principal.id)
+    person = Person.objects.get(pk=principal.person_id)
     authorize(principal, "token.manage", person.resource())
     return person.tokens.order_by("-pk")
 
 
 def revoke_token(principal: Principal, token_id: str | UUID) -> None:
     """Make one of one's own tokens open nothing, for ever."""
-    person = Person.objects.get(pk=principal.id)
+    person = Person.objects.get(pk=principal.person_id)
     authorize(principal, "token.manage", person.resource())
     pk = parse_id(token_id, kind="token")
     if not person.tokens.filter(pk=pk, revoked_at=None).update(revoked_at=now()):
@@ -467,9 +467,7 @@ def _keep_an_owner(membership: Membership) -> None:
     Organisation.objects.select_for_update().get(pk=membership.organisation_id)
     owners = membership.organisation.memberships.filter(role=Role.OWNER)
     if owners.aggregate(count=Count("pk"))["count"] == 1:
-        raise LastOwner(
-            person=str(membership.person), organisation=membership.organisation.name
-        )
+        raise LastOwner(person=str(membership.person), organisation=membership.organisation.name)
 
 
 def _record_membership(kind: str, principal: Principal, membership: Membership) -> None:

@@ -9,26 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
 
-from haihe.kernel.errors import Invalid, gettext_noop
 from haihe.kernel.wiring import Slot
 from haihe.policy.domain import Principal, system_principal
+from haihe.policy.errors import PersonNeeded
 
 CONSOLE = system_principal("console")
 AS_VARIABLE = "HAIHE_AS"
 SIGN_IN: Slot[Callable[[str], Principal]] = Slot("command-line sign-in")
-
-
-@dataclass(kw_only=True, eq=False)
-class PersonNeeded(Invalid):
-    """A command acts for an organisation, and nobody was named."""
-
-    code: ClassVar[str] = "cli.person_needed"
-    template: ClassVar[str] = gettext_noop(
-        "This is done in a person's name. Say who: haihe --as EMAIL ..., or set HAIHE_AS."
-    )
 
 
 def caller() -> Principal:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
+from haihe.policy.errors import PersonNeeded
+
 
 class Role(StrEnum):
     """What a person is in an organisation."""
@@ -53,6 +55,19 @@ class Principal:
     def organisations(self, *roles: Role) -> frozenset[UUID]:
         """The organisations in which the caller has one of ``roles``; of any role if none given."""
         return frozenset(org for org, role in self.memberships if not roles or role in roles)
+
+    @property
+    def person_id(self) -> UUID:
+        """The person in whose name something is done.
+
+        Raises
+        ------
+        PersonNeeded
+            If the caller is nobody, or the platform itself.
+        """
+        if self.id is None:
+            raise PersonNeeded
+        return self.id
 
     @property
     def actor(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from haihe.kernel.errors import Corrupt, Denied, Unauthenticated, gettext_noop
+from haihe.kernel.errors import Corrupt, Denied, Invalid, Unauthenticated, gettext_noop
 
 
 @dataclass(kw_only=True, eq=False)
@@ -45,6 +45,17 @@ class ScopeMissing(Denied):
 
     action: str
     scope: str
+
+
+@dataclass(kw_only=True, eq=False)
+class PersonNeeded(Invalid):
+    """Something is done in a person's name, and the caller is none."""
+
+    code: ClassVar[str] = "policy.person_needed"
+    template: ClassVar[str] = gettext_noop(
+        "This is done in a person's name. Sign in; on the command line say who: "
+        "haihe --as EMAIL ..., or set HAIHE_AS."
+    )
 
 
 @dataclass(kw_only=True, eq=False)

@@ -57,46 +57,46 @@ NAVIGATION: list[Group] = [
     Group(
         _("Programme"),
         [
-            Item("portal:plans", _("Plans"), "target-arrow"),
-            Item("portal:indicators", _("Indicators"), "chart-line"),
-            Item("portal:schemes", _("Voucher schemes"), "clipboard-list"),
-            Item("portal:vouchers", _("Vouchers"), "ticket"),
-            Item("portal:scenarios", _("Scenarios"), "bulb"),
+            Item("programme:plans", _("Plans"), "target-arrow"),
+            Item("programme:indicators", _("Indicators"), "chart-line"),
+            Item("programme:schemes", _("Voucher schemes"), "clipboard-list"),
+            Item("programme:vouchers", _("Vouchers"), "ticket"),
+            Item("programme:scenarios", _("Scenarios"), "bulb"),
         ],
     ),
     Group(
         _("Compute"),
         [
-            Item("portal:centres", _("Centres"), "server-2"),
-            Item("portal:jobs", _("Jobs"), "player-play"),
-            Item("portal:contracts", _("Compute contracts"), "contract"),
+            Item("compute:centres", _("Centres"), "server-2"),
+            Item("compute:jobs", _("Jobs"), "player-play"),
+            Item("compute:contracts", _("Compute contracts"), "contract"),
         ],
     ),
     Group(
         pgettext_lazy("menu", "Data"),
         [
-            Item("portal:datasets", _("Datasets"), "database"),
-            Item("portal:agreements", _("Agreements"), "writing-sign"),
+            Item("data:datasets", _("Datasets"), "database"),
+            Item("data:agreements", _("Agreements"), "writing-sign"),
         ],
     ),
     Group(
         _("Models and packs"),
         [
-            Item("portal:packs", _("Packs"), "packages"),
-            Item("portal:evaluations", _("Evaluations"), "gauge"),
+            Item("packs:packs", _("Packs"), "packages"),
+            Item("packs:evaluations", _("Evaluations"), "gauge"),
         ],
     ),
     Group(
         _("Books and evidence"),
         [
-            Item("portal:accounts", _("Accounts"), "receipt"),
-            Item("portal:evidence", _("Evidence"), "fingerprint"),
+            Item("ledger:accounts", _("Accounts"), "receipt"),
+            Item("evidence:log", _("Evidence"), "fingerprint"),
         ],
     ),
     Group(
         _("Platform"),
         [
-            Item("portal:organisations", _("Organisations"), "building-community"),
+            Item("parties:organisations", _("Organisations"), "building-community"),
             Item("portal:system", _("System"), "settings"),
             Item("portal:styleguide", _("Style guide"), "book"),
         ],
@@ -110,9 +110,9 @@ ACCOUNT_MENU: list[Item] = [
 ]
 OTHER_SERVICES = Item("socialaccount_connections", _("Other services"), "building")
 PERSON_MENU: list[Item] = [
-    Item("portal:profile", _("Profile"), "user-circle"),
-    Item("portal:memberships", _("My organisations"), "building-community"),
-    Item("portal:tokens", _("API tokens"), "key"),
+    Item("parties:profile", _("Profile"), "user-circle"),
+    Item("parties:memberships", _("My organisations"), "building-community"),
+    Item("parties:tokens", _("API tokens"), "key"),
 ]
 
 

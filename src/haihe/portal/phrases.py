@@ -25,9 +25,13 @@ Patterns = list[tuple[re.Pattern[str], str]]
 
 def translated(phrase: str) -> str:
     """The phrase in the active language; as it is, if the catalogue does not have it."""
-    exact = gettext(phrase) if phrase else phrase
-    if exact != phrase or len(phrase) > MAX_PHRASE_CHARACTERS:
-        return exact
+    if not phrase or len(phrase) > MAX_PHRASE_CHARACTERS:
+        return phrase
+    # A state is raised as its value, "running", and listed as its label, "Running".
+    for known in (phrase, phrase[0].upper() + phrase[1:]):
+        exact = gettext(known)
+        if exact != known:
+            return exact
     for pattern, translation in _patterns(get_language() or ""):
         match = pattern.fullmatch(phrase)
         if match:

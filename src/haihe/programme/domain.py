@@ -197,7 +197,9 @@ def _target(item: Mapping[str, Any], measures: set[str]) -> Target:
         scope=_text(item, "scope", place),
         definition=_text(item, "definition", place),
         measures=tuple(item.get("measures", ())),
-        indicator=IndicatorRule(_key(rule, "counts", place), rule.get("less", "")) if rule else None,
+        indicator=IndicatorRule(_key(rule, "counts", place), rule.get("less", ""))
+        if rule
+        else None,
     )
 
 

@@ -185,9 +185,7 @@ class Scenario(Entity):
     organisation = models.ForeignKey(
         Organisation, on_delete=models.PROTECT, related_name="scenarios"
     )
-    evaluation = models.OneToOneField(
-        Evaluation, on_delete=models.PROTECT, related_name="scenario"
-    )
+    evaluation = models.OneToOneField(Evaluation, on_delete=models.PROTECT, related_name="scenario")
     title = models.CharField(max_length=200)
     title_en = models.CharField(max_length=200, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PROPOSED)

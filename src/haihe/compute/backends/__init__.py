@@ -57,8 +57,6 @@ class LogChunk:
 class Backend(Protocol):
     """What every kind of pool can do. All calls may be repeated without harm."""
 
-    name: str
-
     def submit(self, order: WorkOrder) -> None:
         """Start the attempt, unless it was started before: then do nothing."""
 

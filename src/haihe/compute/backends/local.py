@@ -23,7 +23,8 @@ START_TIMEOUT_S = 60
 # What every program needs; of /etc only what holds no secrets.
 _SYSTEM_READABLE = (
     "/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt/rocm", "/proc", "/sys/devices/system",
-    "/sys/fs/cgroup", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",
+    "/sys/fs/cgroup", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
+    "/etc/alternatives",
     "/etc/localtime", "/etc/ssl/certs", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf",
     "/etc/fonts", "/etc/mime.types",
 )  # fmt: skip
@@ -39,7 +40,6 @@ class LocalBackend:
 
     home: Path
     isolate: bool
-    name: str = "local"
 
     def submit(self, order: WorkOrder) -> None:
         """Start the attempt's supervisor, which starts the command.

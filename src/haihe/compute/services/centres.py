@@ -35,9 +35,7 @@ def create_centre(
     if Centre.objects.filter(slug=slug).exists():
         raise Taken(kind="centre", name=slug)
     with unit_of_work():
-        centre = Centre.objects.create(
-            operator=organisation, slug=slug, name=name, name_en=name_en
-        )
+        centre = Centre.objects.create(operator=organisation, slug=slug, name=name, name_en=name_en)
         _record_centre("centre.connected", principal, centre, {"slug": slug, "name": name})
     return centre
 
@@ -71,9 +69,7 @@ def create_pool(
             gpu_milli=gpu_milli,
             gpu_model=gpu_model,
         )
-        _record_centre(
-            "pool.added", principal, centre, {"pool": slug, **asdict(pool.capacity)}
-        )
+        _record_centre("pool.added", principal, centre, {"pool": slug, **asdict(pool.capacity)})
     return pool
 
 
@@ -156,15 +152,12 @@ def offers_at(pools: Sequence[Pool], at: datetime) -> dict[UUID, Offer]:
     return {offer.pool_id: offer for offer in offers}
 
 
-
 def _check_verified(organisation: Organisation) -> None:
     if organisation.verified_at is None:
         raise NotVerified(organisation=organisation.name)
 
 
-def _record_centre(
-    kind: str, principal: Principal, centre: Centre, data: dict[str, Any]
-) -> None:
+def _record_centre(kind: str, principal: Principal, centre: Centre, data: dict[str, Any]) -> None:
     record(
         kind,
         subject=f"centre:{centre.pk}",

@@ -59,7 +59,7 @@ def create_contract(
             eligible_micro=eligible_micro,
             begins_on=begins_on,
             ends_on=ends_on,
-            created_by_id=principal.id,
+            created_by_id=principal.person_id,
         )
         _record_contract("contract.drawn_up", principal, contract)
     return contract
@@ -83,9 +83,7 @@ def sign_contract(principal: Principal, number: str) -> Contract:
 
 def find_contract(principal: Principal, number: str) -> Contract:
     """A contract by its number."""
-    contract = (
-        Contract.objects.select_related("buyer", "provider").filter(number=number).first()
-    )
+    contract = Contract.objects.select_related("buyer", "provider").filter(number=number).first()
     if contract is None:
         raise MissingRecord(kind="contract", id=number)
     authorize(principal, "contract.read", contract.resource())
@@ -98,7 +96,6 @@ def list_contracts(principal: Principal) -> QuerySet[Contract]:
     return (
         Contract.objects.filter(buyer__in=mine) | Contract.objects.filter(provider__in=mine)
     ).select_related("buyer", "provider")
-
 
 
 def contract_in_force(

@@ -59,7 +59,7 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
             pool=quote.pool,
             name=quote.spec.name,
             priority=priority,
-            created_by_id=principal.id,
+            created_by_id=principal.person_id,
         )
         for ref in quote.spec.inputs:
             INPUTS.get().grant(principal, quote.organisation_id, ref, job_id=job.pk)
@@ -201,9 +201,7 @@ def backend_of(pool: Pool) -> Backend:
     """What runs the pool's jobs."""
     settings = load_settings()
     assert pool.backend == Pool.Backend.LOCAL, f"no back-end {pool.backend}"
-    return LocalBackend(
-        home=settings.home.resolve(), isolate=settings.job_isolation == "landlock"
-    )
+    return LocalBackend(home=settings.home.resolve(), isolate=settings.job_isolation == "landlock")
 
 
 def _outputs(principal: Principal, job_id: str | UUID) -> Path:
@@ -220,7 +218,7 @@ def _check_quote(quote: Quote) -> None:
     if quote.expires_at <= now():
         raise QuoteExpired(quote=str(quote.pk), expires_at=quote.expires_at.isoformat())
     if quote.contract is not None:
-        Contract.objects.select_for_update().get(pk=quote.contract_id)
+        Contract.objects.select_for_update().get(pk=quote.contract.pk)
         check_within_contract(quote.contract, quote.amount_micro)
 
 

@@ -65,7 +65,10 @@ def request_quote(
     if agreed is not None:
         check_within_contract(agreed, amount)
     shares, why = _shares(buyer, agreed, amount, at)
-    reasons += [why, *(f"{card.name}: {card.dataset}@{card.version}, {card.under}" for card in inputs)]
+    reasons += [
+        why,
+        *(f"{card.name}: {card.dataset}@{card.version}, {card.under}" for card in inputs),
+    ]
     with unit_of_work():
         return Quote.objects.create(
             organisation=buyer,
@@ -78,7 +81,7 @@ def request_quote(
             reasons=reasons,
             amount_micro=amount,
             expires_at=at + QUOTE_LIFE,
-            created_by_id=principal.id,
+            created_by_id=principal.person_id,
         )
 
 
@@ -96,9 +99,7 @@ def find_quote(principal: Principal, quote_id: str | UUID) -> Quote:
     return quote
 
 
-def _choose_pool(
-    spec: JobSpec, contract: Contract | None, at: datetime
-) -> tuple[Offer, list[str]]:
+def _choose_pool(spec: JobSpec, contract: Contract | None, at: datetime) -> tuple[Offer, list[str]]:
     """The cheapest open pool that can ever run the job, with a word on each pool."""
     pools = Pool.objects.open().select_related("centre__operator").order_by("centre__slug", "slug")
     if contract is not None:
@@ -140,7 +141,5 @@ def _shares(
     firm = Share(buyer.name, str(account.pk), CNY, 0)
     shares = split_bill(amount_micro, subsidy, firm)
     ratio = {subsidy.account_id: subsidy.ratio_percent} if subsidy else {}
-    data = [
-        {**asdict(share), "ratio_percent": ratio.get(share.account_id, 0)} for share in shares
-    ]
+    data = [{**asdict(share), "ratio_percent": ratio.get(share.account_id, 0)} for share in shares]
     return data, why

@@ -16,7 +16,7 @@ from haihe.packs.checks.framework import (
     require,
 )
 from haihe.packs.errors import InputRefused
-from haihe.packs.evaluation import join_truth
+from haihe.packs.evaluation import assess, join_truth
 from haihe.packs.inputs import conform
 from haihe.packs.protocol import DECISION, FOLD, ID, SCORE
 
@@ -36,7 +36,8 @@ def _predictions_valid(subject: Subject) -> str:
 @check("report.valid", gettext_noop("The pack's own tables can be shown"))
 def _report_valid(subject: Subject) -> str:
     scored = join_truth(subject.predictions, subject.first.truth)
-    tables = subject.first.tables(scored=scored, scores=subject.evaluation.model.pooled)
+    scores = assess(subject.manifest, scored).pooled
+    tables = subject.first.tables(scored=scored, scores=scores)
     texts = [text for table in tables for text in (table.title, *table.columns.values())]
     wrong = [text.en for text in texts if not is_bilingual(text)]
     require(not wrong, f"not in both languages: {', '.join(wrong)}")

@@ -43,7 +43,9 @@ def import_plan(principal: Principal, path: Path) -> tuple[Plan, list[str]]:
     data, digest = read_toml(path)
     document = plan_from(data)
     with unit_of_work():
-        old = Plan.objects.select_for_update().filter(slug=document.slug, superseded_at=None).first()
+        old = (
+            Plan.objects.select_for_update().filter(slug=document.slug, superseded_at=None).first()
+        )
         if old is not None and old.version == document.version and old.sha256 == digest:
             return old, []
         if old is not None and document.version <= old.version:
@@ -74,7 +76,9 @@ def find_plan(principal: Principal, slug: str, version: int | None = None) -> Pl
     authorize(principal, "plan.read", Resource("Plan", slug))
     plans = Plan.objects.filter(slug=slug)
     plan = (
-        plans.filter(version=version).first() if version else plans.filter(superseded_at=None).first()
+        plans.filter(version=version).first()
+        if version
+        else plans.filter(superseded_at=None).first()
     )
     if plan is None:
         raise MissingRecord(kind="plan", id=slug)

@@ -59,7 +59,7 @@ def propose_scenario(
             evaluation=scored,
             title=title,
             title_en=title_en,
-            proposed_by_id=principal.id,
+            proposed_by_id=principal.person_id,
         )
         _record("scenario.proposed", principal, scenario)
         emit("scenario.proposed", {"scenario": str(scenario.pk)})
@@ -117,12 +117,11 @@ def find_scenario(principal: Principal, scenario_id: str | UUID) -> Scenario:
 
 
 def _refuse_unconvincing(evaluation: Evaluation) -> None:
-    figures = (evaluation.score, evaluation.baseline, evaluation.permuted)
-    if None in figures:
+    score, baseline, permuted = evaluation.score, evaluation.baseline, evaluation.permuted
+    if score is None or baseline is None or permuted is None:
         raise ScenarioRefused(
             condition="state", value=evaluation.state, threshold="scored, with both controls"
         )
-    score, baseline, permuted = figures
     verdicts = judge_evaluation(score=score, baseline=baseline, permuted=permuted)
     unmet = next((verdict for verdict in verdicts if not verdict.met), None)
     if unmet is not None:
@@ -149,7 +148,7 @@ def _decide(
     authorize(principal, "scenario.accept", scenario.resource())
     with unit_of_work():
         moved = Scenario.objects.filter(pk=scenario.pk, state=needed).update(
-            state=state, decided_by_id=principal.id, decided_at=now(), note=note
+            state=state, decided_by_id=principal.person_id, decided_at=now(), note=note
         )
         if not moved:
             scenario.refresh_from_db(fields=["state"])

@@ -104,9 +104,7 @@ def fund_scheme(
         )
         pool = scheme_account(scheme, POOL)
         transfer(
-            [
-                _move(scheme.asset, transfer_id, issue, pool, amount_micro, "fund-scheme", reference)
-            ]
+            [_move(scheme.asset, transfer_id, issue, pool, amount_micro, "fund-scheme", reference)]
         )
         record(
             "scheme.funded",
@@ -199,7 +197,7 @@ def apply_for_voucher(
             amount_micro=amount_micro,
             declared=sorted(declared),
             verdicts=_as_data(verdicts),
-            applied_by_id=principal.id,
+            applied_by_id=principal.person_id,
         )
         _record("voucher.applied", principal, voucher)
         emit("voucher.applied", {"voucher": voucher.number})
@@ -286,16 +284,16 @@ def close_voucher(principal: Principal, number: str) -> Voucher:
             voucher.note,
             needed=Voucher.State.RESERVED,
         )
-        account = Account.objects.get(pk=voucher.account_id)
-        if account.available_micro:
-            closed.returned_micro = account.available_micro
+        account = _account_of(voucher)
+        if free_micro(account):
+            closed.returned_micro = free_micro(account)
             closed.save(update_fields=["returned_micro"])
             back = uuid5(voucher.pk, "return")
             pool = scheme_account(voucher.scheme, POOL)
             transfer(
                 [
                     _move(
-                        voucher.scheme.asset, back, account, pool, account.available_micro,
+                        voucher.scheme.asset, back, account, pool, free_micro(account),
                         "return-voucher", f"voucher:{number}",
                     )
                 ]
@@ -339,9 +337,9 @@ def voucher_balance(voucher: Voucher) -> VoucherBalance:
     """How much is free, held for jobs, and redeemed."""
     if voucher.account_id is None:
         return VoucherBalance(0, 0, 0)
-    account = Account.objects.get(pk=voucher.account_id)
+    account = _account_of(voucher)
     return VoucherBalance(
-        left_micro=account.available_micro or 0,
+        left_micro=free_micro(account),
         held_micro=account.held_micro,
         redeemed_micro=voucher.amount_micro - voucher.returned_micro - account.posted_micro,
     )
@@ -362,14 +360,14 @@ class VoucherFunding:
         )
         if voucher is None:
             return None, "the contract has no reserved voucher: the firm pays all"
-        account = Account.objects.get(pk=voucher.account_id)
+        account = _account_of(voucher)
         ratio = voucher.scheme.rules.ratio_percent
         why = (
             f"voucher {voucher.number} pays {ratio} %, "
-            f"{format_micro(account.available_micro)} are left of it"
+            f"{format_micro(free_micro(account))} are left of it"
         )
         subsidy = Subsidy(
-            voucher.number, str(account.pk), voucher.scheme.asset, ratio, account.available_micro
+            voucher.number, str(account.pk), voucher.scheme.asset, ratio, free_micro(account)
         )
         return subsidy, why
 
@@ -385,7 +383,7 @@ def pay_provider(principal: Principal, slug: str, *, provider: str) -> int:
         claim = open_account(payee.pk, RECEIVABLE, scheme.asset, name=payee.name)
         Account.objects.select_for_update().get(pk=claim.pk)
         claim.refresh_from_db()
-        amount = claim.available_micro
+        amount = free_micro(claim)
         if amount <= 0:
             raise NothingToPay(provider=payee.name, scheme=slug)
         payment = new_id()
@@ -415,11 +413,23 @@ def scheme_account(scheme: Scheme, code: str) -> Account:
     return open_account(scheme.office_id, code, scheme.asset, name=scheme.title)
 
 
+def free_micro(account: Account) -> int:
+    """What can be taken from an account that has a floor."""
+    free = account.available_micro
+    assert free is not None, f"account {account} has no floor"
+    return free
+
+
 # --- helpers -------------------------------------------------------------------------------------
 
 
 def _anything() -> Resource:
     return Resource("Scheme")
+
+
+def _account_of(voucher: Voucher) -> Account:
+    assert voucher.account_id is not None, "a granted voucher has an account"
+    return Account.objects.get(pk=voucher.account_id)
 
 
 def _move(
@@ -452,7 +462,7 @@ def _facts(
     at: datetime,
     besides: Voucher | None = None,
 ) -> ApplicationFacts:
-    """What is known of an application now; ``besides`` is the voucher itself when it is reviewed."""
+    """What is known of an application now; ``besides`` is the voucher that is being reviewed."""
     buyer: Organisation = contract.buyer
     others = Voucher.objects.filter(contract=contract).exclude(
         state__in=[Voucher.State.REFUSED, Voucher.State.WITHDRAWN]
@@ -468,7 +478,7 @@ def _facts(
         contract_ends_on=contract.ends_on,
         other_vouchers=tuple(others.values_list("number", flat=True)),
         granted_this_year_micro=Voucher.objects.filter(scheme=scheme).granted_in(buyer, at.year),
-        pool_micro=scheme_account(scheme, POOL).available_micro,
+        pool_micro=free_micro(scheme_account(scheme, POOL)),
         relation=relation_between(
             buyer.pk,
             contract.provider_id,
@@ -514,7 +524,7 @@ def _decide(
 ) -> Voucher:
     """Move a voucher to its next state, once."""
     moved = Voucher.objects.filter(pk=voucher.pk, state=needed).update(
-        state=state, decided_by_id=principal.id, decided_at=now(), note=note
+        state=state, decided_by_id=principal.person_id, decided_at=now(), note=note
     )
     if not moved:
         voucher.refresh_from_db(fields=["state"])
