@@ -424,6 +424,17 @@ def test_the_trust_file_moves_forward_with_each_export(committed: Path) -> None:
     assert read_trust(trust_path(path)).checkpoint == head(ANONYMOUS)
 
 
+def test_the_trust_file_never_moves_back(committed: Path) -> None:
+    path = committed / "log.jsonl"
+    log(1)
+    old = EvidenceLog.objects.get()
+    log(2)
+    export(AUDITOR, path)
+    old.save()
+    assert export(AUDITOR, path).trusted_size == 3
+    assert read_trust(trust_path(path)).checkpoint.size == 3
+
+
 def test_a_trust_file_of_garbage_stops_the_export(committed: Path) -> None:
     log()
     path = committed / "log.jsonl"

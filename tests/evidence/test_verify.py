@@ -350,6 +350,11 @@ def test_the_header_names_the_keys_of_the_log_and_no_others() -> None:
         verify(book.lines(keys=[own | {"public": "00" * 32}]))
 
 
+def test_true_is_not_one_in_the_header() -> None:
+    with pytest.raises(NotAnExport, match="header.size is not of type int"):
+        verify(settled(1).lines(size=True))
+
+
 # Anything at all
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -19,6 +21,7 @@ from haihe.packs.errors import (
     PreparedRowsDiffer,
     SplitImpossible,
 )
+from haihe.packs.inputs import conform
 from haihe.packs.protocol import (
     assign_folds,
     check_predictions,
@@ -101,6 +104,31 @@ def test_a_third_label_or_a_repeated_id_is_refused(manifest: Manifest, cases: pl
         truth_of(manifest, third)
     with pytest.raises(InputRefused, match="more than one row"):
         truth_of(manifest, pl.concat([cases, cases.head(1)]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "positive", "negative"), [("integer", 1, 2), ("boolean", True, False)]
+)
+def test_labels_and_ids_may_be_numbers(
+    manifest: Manifest, cases: pl.DataFrame, kind: str, positive: object, negative: object
+) -> None:
+    document = manifest.model_dump(mode="json")
+    for column in document["inputs"][0]["columns"]:
+        column["type"] = {"outcome": kind, "case_id": "integer"}.get(column["name"], column["type"])
+    document["evaluation"] |= {"positive": positive, "negative": negative}
+    told = Manifest.model_validate_json(json.dumps(document))
+    numbered = conform(
+        cases.with_columns(
+            pl.int_range(pl.len()).alias("case_id"),
+            pl.when(pl.col("outcome") == "yes").then(positive).otherwise(negative).alias("outcome"),
+        ),
+        told.cases,
+    )
+    truth = truth_of(told, numbered)
+    assert truth["truth"].sum() == (cases["outcome"] == "yes").sum()
+    shown = show_label(told, hide_label(told, numbered), truth.tail(3))
+    assert shown["case_id"].cast(pl.String).to_list() == truth["id"].tail(3).to_list()
+    assert shown["outcome"].to_list() == truth["truth"].tail(3).to_list()
 
 
 @settings(max_examples=60, deadline=None)

@@ -29,6 +29,7 @@ from haihe.packs.errors import (
     OutputTooLarge,
     PackFailed,
     PackWroteNothing,
+    PredictionsMalformed,
     PredictionsMissing,
     PredictionsNotProbability,
     PreparedRowsDiffer,
@@ -157,6 +158,7 @@ def test_tampered_predictions_are_refused(
         (good.with_columns(score=pl.col("score") + 1), PredictionsNotProbability),
         (good.with_columns(fold=pl.lit(1, pl.Int64)), FoldsDiffer),
         (good.drop("score"), OutputMissing),
+        (pl.concat([good] * 101), OutputTooLarge),
     ):
         change.write_parquet(path)
         with pytest.raises(error):
@@ -219,7 +221,7 @@ def test_what_cannot_be_run_ends_with_its_code(
     assert capsys.readouterr().err.startswith(code)
 
 
-@pytest.mark.parametrize("option", [["--seed", "-1"], ["--permutations", "-1"], ["--seed", "x"]])
+@pytest.mark.parametrize("option", [["--seed", "-1"], ["--permutations", "101"], ["--seed", "x"]])
 def test_numbers_out_of_range_are_refused(option: list[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--pack", "p", "--inputs", "i", "--out", "o", *option])
@@ -274,6 +276,22 @@ def explain_too_much(context: ExplainContext) -> None:
     context.explanations([Explanation(id=i, reasons=(reason(1.0),) * 41) for i in ids])
 
 
+def explain_in_words(context: Any) -> None:
+    context.explanations(["because"] * len(context.input("cases")))
+
+
+def prepare_a_list(context: Any) -> None:
+    context.prepared("cases", [1, 2])
+
+
+def predict_a_list(context: Any) -> None:
+    context.predictions([0.5])
+
+
+def table_of_nothing(context: Any) -> None:
+    context.table("t", None, title=TITLE, columns={})
+
+
 TITLE = Text(zh="表", en="table")
 
 
@@ -287,6 +305,10 @@ def table_with_nan(context: EvaluateContext) -> None:
 
 def table_of_lists(context: EvaluateContext) -> None:
     context.table("t", pl.DataFrame({"a": [[1]]}), title=TITLE, columns={"a": TITLE})
+
+
+def table_with_a_title_in_one_language(context: Any) -> None:
+    context.table("t", pl.DataFrame({"a": [1]}), title="table", columns={"a": TITLE})
 
 
 def table_too_long(context: EvaluateContext) -> None:
@@ -308,12 +330,17 @@ def table_too_long(context: EvaluateContext) -> None:
         ("run", predict_half, PredictionsMissing),
         ("explain", write_nothing, PackWroteNothing),
         ("explain", explain_one, OutputRefused),
-        ("explain", explain_without_reason, OutputRefused),
-        ("explain", explain_with_nan, OutputRefused),
-        ("explain", explain_too_much, OutputTooLarge),
+        ("explain", explain_without_reason, PackFailed),
+        ("explain", explain_with_nan, PackFailed),
+        ("explain", explain_too_much, PackFailed),
+        ("explain", explain_in_words, OutputRefused),
+        ("prepare", prepare_a_list, PreparedRowsDiffer),
+        ("run", predict_a_list, PredictionsMalformed),
         ("evaluate", table_without_titles, OutputRefused),
         ("evaluate", table_with_nan, OutputRefused),
         ("evaluate", table_of_lists, OutputRefused),
+        ("evaluate", table_of_nothing, OutputRefused),
+        ("evaluate", table_with_a_title_in_one_language, PackFailed),
         ("evaluate", table_too_long, OutputTooLarge),
     ],
 )

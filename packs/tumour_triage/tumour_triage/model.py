@@ -25,6 +25,8 @@ Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 INVERSE_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
+# Next to none, yet finite, for training cases that a line separates without error.
+CALIBRATION_INVERSE_PENALTY = 100.0
 INNER_FOLDS = 5
 # Of those called benign at most one in a hundred may be malignant, and the other way round.
 MAX_ERROR = 0.01
@@ -104,7 +106,7 @@ def fit_model(
     }
     best = min(held_out, key=lambda key: log_loss(malignant, expit(held_out[key])))
     log_odds = held_out[best].reshape(-1, 1)
-    stretch = LogisticRegression(C=np.inf).fit(log_odds, malignant)
+    stretch = _regression(CALIBRATION_INVERSE_PENALTY).fit(log_odds, malignant)
     low, high = undecided_band(malignant, stretch.predict_proba(log_odds)[:, 1])
 
     fitted = _pipeline(best).fit(values, malignant)
@@ -145,4 +147,8 @@ def undecided_band(malignant: Flags, probability: Values) -> tuple[float, float]
 
 
 def _pipeline(inverse_penalty: float) -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty, max_iter=2_000))
+    return make_pipeline(StandardScaler(), _regression(inverse_penalty))
+
+
+def _regression(inverse_penalty: float) -> LogisticRegression:
+    return LogisticRegression(C=inverse_penalty, solver="newton-cholesky", tol=1e-8)

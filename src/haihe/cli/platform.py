@@ -150,9 +150,7 @@ def _where_to_look(result: dict[str, Any]) -> None:
     out.print(Text(_("Now look around:"), style="bold"))
     for line in (
         _("make up            serves the portal at {url}").format(url=result["open"]),
-        _(
-            "sign in as         demo-firm@haihe.test, demo-office@haihe.test,"
-        ),
+        _("sign in as         demo-firm@haihe.test, demo-office@haihe.test,"),
         _("                   demo-hospital@, demo-centre-operator@ or demo-auditor@haihe.test"),
         _("with password      {password}").format(password=password),
         _("start at           {url}/plans/{plan}/targets/{code}").format(

@@ -15,6 +15,7 @@ FORMATS = ("csv", "parquet")
 PURPOSES = ("research", "training", "evaluation", "service")
 MAX_DAYS = 3_660
 COLUMN_LIMIT = 10_000
+LINE_LIMIT_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +126,9 @@ def _check_header(header: list[str], *, name: str) -> None:
 
 def _decoded(lines: Iterable[bytes], *, name: str) -> Iterator[str]:
     for number, line in enumerate(lines):
+        if len(line) > LINE_LIMIT_BYTES:
+            reason = f"line {number + 1} is longer than {LINE_LIMIT_BYTES} bytes"
+            raise UnreadableFile(name=name, reason=reason)
         if b"\0" in line:
             raise WrongEncoding(name=name, line=number, byte="0x00")
         try:

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from haihe.data.domain import UsagePolicy, policy_from
@@ -22,11 +22,30 @@ class DatasetQuerySet(models.QuerySet["Dataset"]):
 
     def visible_to(self, organisations: frozenset[UUID]) -> Self:
         """Published datasets, one's own, and those one has an agreement on."""
+        agreed = Agreement.objects.filter(dataset=OuterRef("pk"), consumer__in=organisations)
         return self.filter(
-            Q(is_published=True)
-            | Q(organisation__in=organisations)
-            | Q(agreements__consumer__in=organisations)
-        ).distinct()
+            Q(is_published=True) | Q(organisation__in=organisations) | Q(Exists(agreed))
+        )
+
+    def matching(self, text: str) -> Self:
+        """Datasets whose card, or whose holder's name, contains ``text``."""
+        return self.filter(
+            Q(title__icontains=text)
+            | Q(title_en__icontains=text)
+            | Q(slug__icontains=text)
+            | Q(description__icontains=text)
+            | Q(organisation__name__icontains=text)
+            | Q(organisation__name_en__icontains=text)
+        )
+
+    def with_newest_version(self) -> Self:
+        """With number, rows and instant of the newest version, as ``newest_*``; None if none."""
+        newest = DatasetVersion.objects.filter(dataset=OuterRef("pk")).order_by("-number")
+        return self.annotate(
+            newest_number=Subquery(newest.values("number")[:1]),
+            newest_rows=Subquery(newest.values("rows")[:1]),
+            newest_at=Subquery(newest.values("created_at")[:1]),
+        )
 
 
 class Dataset(Entity):
@@ -45,6 +64,11 @@ class Dataset(Entity):
     created_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
 
     objects: ClassVar[DatasetQuerySet] = DatasetQuerySet.as_manager()  # type: ignore[assignment]
+
+    # Filled in by DatasetQuerySet.with_newest_version.
+    newest_number: int | None = None
+    newest_rows: int | None = None
+    newest_at: datetime | None = None
 
     def __str__(self) -> str:
         return self.title
@@ -90,6 +114,11 @@ class DatasetVersion(Entity):
 
     def __str__(self) -> str:
         return f"{self.dataset.slug}@{self.number}"
+
+    @property
+    def file_name(self) -> str:
+        """What its content is called when somebody downloads it."""
+        return f"{self.dataset.slug}-v{self.number}.{self.format}"
 
     @property
     def subject(self) -> str:
@@ -141,6 +170,15 @@ class Agreement(Entity):
 
     def __str__(self) -> str:
         return f"{self.dataset} {self.consumer}"
+
+    @property
+    def policy(self) -> UsagePolicy:
+        """The terms as they were when the agreement was proposed."""
+        return policy_from(self.policy_data)
+
+    def resource_for_consumer(self) -> Resource:
+        """The agreement as what its consumer alone may accept: its holder offered it."""
+        return Resource("Agreement", str(self.pk), parties=frozenset({self.consumer_id}))
 
     def resource(self) -> Resource:
         """The agreement as a policy sees it: the holder's, and both are parties to end it."""

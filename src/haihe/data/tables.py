@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from haihe.data.domain import FORMATS, check_csv
+from haihe.data.domain import FORMATS, LINE_LIMIT_BYTES, check_csv
 from haihe.data.errors import UnreadableFile
 
 SCHEMA_ROWS = 10_000
@@ -40,8 +40,9 @@ def read_table(path: Path, *, name: str, file_format: str) -> tuple[int, list[di
     if path.stat().st_size == 0:
         raise UnreadableFile(name=name, reason="it is empty")
     if file_format == "csv":
-        with path.open("rb") as lines:
-            check_csv(lines, name=name)
+        with path.open("rb") as file:
+            # One byte above the limit: enough for the check to see a line that is too long.
+            check_csv(iter(lambda: file.readline(LINE_LIMIT_BYTES + 1), b""), name=name)
     try:
         table = scan_table(path, file_format)
         schema = table.collect_schema()

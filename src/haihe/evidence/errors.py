@@ -4,6 +4,7 @@ HaiheError
 Invalid
 ├── NotCanonical         a value that has no one canonical text
 ├── NotAnExport          a file that is no export of an evidence log
+├── NotAProof            a file that is no proof of an entry
 └── NotATrustFile        a file that pins no log
 TooLarge
 ├── EntryTooLarge        one entry over its limit
@@ -50,6 +51,17 @@ class NotAnExport(Invalid):
 
     code: ClassVar[str] = "evidence.not_an_export"
     template: ClassVar[str] = gettext_noop("{place} is no evidence export: {reason}.")
+
+    place: str
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class NotAProof(Invalid):
+    """A file that is no proof of an entry."""
+
+    code: ClassVar[str] = "evidence.not_a_proof"
+    template: ClassVar[str] = gettext_noop("{place} is no proof of an evidence entry: {reason}.")
 
     place: str
     reason: str

@@ -324,12 +324,17 @@ def _witness(checkpoint: Checkpoint) -> None:
             if seen is not None:
                 if seen.log == checkpoint.log and seen.size >= checkpoint.size:
                     return
-                if seen.log != checkpoint.log or not EvidenceCheckpoint.objects.agree_with(seen):
-                    log_line.error("evidence.witness_contradicts", seen=seen, now=checkpoint)
+                if not _holds(checkpoint.log, seen):
+                    log_line.error("evidence.witness_contradicts", seen=seen.line())
                     return
             files.write_witness(home, checkpoint)
     except (OSError, DatabaseError, HaiheError):
         log_line.exception("evidence.witness_failed", size=checkpoint.size)
+
+
+def _holds(log_id: str, seen: Checkpoint) -> bool:
+    """Whether the log in the database signed for the same root at the same size."""
+    return seen.log == log_id and EvidenceCheckpoint.objects.agree_with(seen)
 
 
 # Reading
@@ -392,6 +397,7 @@ def find(
     *,
     kind: str = "",
     subject: str = "",
+    organisation: UUID | None = None,
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[EvidenceEntry]:
@@ -405,6 +411,8 @@ def find(
         rows = rows.filter(kind=kind)
     if subject:
         rows = rows.filter(subject=subject)
+    if organisation:
+        rows = rows.naming([organisation])
     return rows.page(cursor, limit)
 
 
@@ -444,9 +452,7 @@ def export(principal: Principal, path: Path) -> Exported:
     if trusted is None:
         trusted = Trust(EvidenceKey.objects.get(since_size=0).public_key(), newest)
         files.write_trust(trust_path(path), trusted)
-    elif trusted.checkpoint.size < newest.size and EvidenceCheckpoint.objects.agree_with(
-        trusted.checkpoint
-    ):
+    elif trusted.checkpoint.size < newest.size and _holds(str(log.log), trusted.checkpoint):
         trusted = Trust(trusted.key, newest)
         files.write_trust(trust_path(path), trusted)
     return Exported(path, trust_path(path), log.size, trusted.checkpoint.size)
@@ -456,11 +462,7 @@ def _export_lines(log: EvidenceLog) -> Iterator[str]:
     """Header, entries, checkpoints of the log up to the size that its row had when it was read."""
     signed = EvidenceCheckpoint.objects.filter(size__lte=log.size).order_by("size")
     seen = files.read_witness(_home())
-    if (
-        seen is not None
-        and seen.log == str(log.log)
-        and EvidenceCheckpoint.objects.agree_with(seen)
-    ):
+    if seen is not None and _holds(str(log.log), seen):
         seen = None
     keys = EvidenceKey.objects.filter(since_size__lte=log.size).order_by("since_size")
     yield canonical(

@@ -99,9 +99,6 @@ class HaiheSettings(BaseSettings):
     upload_limit_bytes: int = Field(
         2_000_000_000, ge=1, description="Largest file that may be registered as a dataset version."
     )
-    password_iterations: Literal["normal", "tests"] = Field(
-        "normal", description="Argon2 cost; 'tests' is weak and refused outside test runs."
-    )
 
     @classmethod
     def settings_customise_sources(

@@ -17,10 +17,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
+
+from pydantic import Field
 
 from haihe.kernel.errors import InvalidField
-from haihe.packs.domain import NAME_PATTERN, Manifest, Text
+from haihe.packs.domain import NAME_PATTERN, Manifest, Name, Part, Text
 from haihe.packs.errors import InputNotPermitted
 
 if TYPE_CHECKING:
@@ -32,35 +34,32 @@ if TYPE_CHECKING:
 Progress = Callable[[float, str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reason:
+class Reason(Part):
     """Why a case got its score: one column's part in it.
 
     ``contribution`` is signed: above zero speaks for the positive class. Its scale is the pack's
     own, the same for all cases (log-odds in a linear model).
     """
 
-    column: str
-    contribution: float
+    column: Name
+    contribution: Annotated[float, Field(allow_inf_nan=False)]
     text: Text
 
 
-@dataclass(frozen=True, kw_only=True)
-class Explanation:
+class Explanation(Part):
     """The reasons of one case, the weightiest first."""
 
     id: str
-    reasons: tuple[Reason, ...]
+    reasons: Annotated[tuple[Reason, ...], Field(min_length=1, max_length=40)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(Part):
     """A table of the pack's own, such as operating points; ``columns`` titles the frame's."""
 
-    name: str
+    name: Name
     title: Text
-    columns: Mapping[str, Text]
-    frame: pl.DataFrame
+    columns: Mapping[Name, Text]
+    frame: Any  # a polars.DataFrame, which the trial checks
 
 
 @dataclass(frozen=True, kw_only=True)

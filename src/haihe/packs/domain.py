@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from haihe.packs.errors import ManifestInvalid, ManifestUnknownKeys
 
 MANIFEST_FILE = "pack.toml"
+MAX_PERMUTATIONS = 100
 NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
@@ -110,7 +111,7 @@ class EvaluationRules(Part):
     negative: str | int | bool
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    permutations: Annotated[int, Field(ge=1, le=100)] = 10
+    permutations: Annotated[int, Field(ge=1, le=MAX_PERMUTATIONS)] = 10
 
 
 class Permissions(Part):

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from haihe.packs.domain import Input, Manifest
+from haihe.packs.domain import MAX_PERMUTATIONS, Input, Manifest
 from haihe.packs.inputs import conform
 from haihe.packs.outputs import (
     BASELINE_FILE,
@@ -104,18 +104,22 @@ def evaluate_outputs(
 
     Raises
     ------
-    OutputMissing, PredictionsRefused, FoldsDiffer
+    OutputMissing, OutputTooLarge, PredictionsRefused, FoldsDiffer
         If the predictions are absent, cannot be scored, or were made on another split.
     """
     truth = truth_of(manifest, conform(labels, _judged_columns(manifest)))
     folds = assign_folds(truth, folds=manifest.evaluation.folds, seed=seed)
+
+    def read(file: str, *, rounds: int = 1) -> pl.DataFrame:
+        return read_predictions(folder, file, pack=manifest.name, max_rows=rounds * len(truth))
+
     permuted = None
     if (folder / PERMUTED_FILE).exists():
-        shuffled = read_predictions(folder, PERMUTED_FILE)
+        shuffled = read(PERMUTED_FILE, rounds=MAX_PERMUTATIONS)
         permuted = shuffled.partition_by(PERMUTATION, maintain_order=True)
     parts = {
-        PREDICTIONS_FILE: [read_predictions(folder, PREDICTIONS_FILE)],
-        BASELINE_FILE: [read_predictions(folder, BASELINE_FILE)],
+        PREDICTIONS_FILE: [read(PREDICTIONS_FILE)],
+        BASELINE_FILE: [read(BASELINE_FILE)],
         PERMUTED_FILE: permuted or [],
     }
     for file, found in parts.items():

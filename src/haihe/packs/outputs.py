@@ -8,8 +8,7 @@
     run.json              versions, seeds, hashes, times
     artifacts/            what the pack keeps, fold by fold
 
-No file holds the truth: whoever has the folder cannot score it, and whoever scores it needs to
-believe nothing in it.
+The platform writes no truth into it, and whoever scores it needs to believe nothing in it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Any
 import polars as pl
 
 from haihe.packs.context import Explanation, Table
-from haihe.packs.errors import OutputMissing
+from haihe.packs.errors import OutputMissing, OutputTooLarge
 from haihe.packs.inputs import file_sha256
 from haihe.packs.protocol import DECISION, FOLD, ID, PERMUTATION, SCORE
 
@@ -61,7 +60,7 @@ def write_outputs(folder: Path, outputs: Outputs) -> dict[str, str]:
     if outputs.permuted is not None:
         outputs.permuted.write_parquet(folder / PERMUTED_FILE)
     cases = [
-        {"fold": fold, **_explanation(item)}
+        {"fold": fold, **item.model_dump()}
         for fold, items in outputs.explanations.items()
         for item in items
     ]
@@ -77,36 +76,29 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(text + "\n", "utf-8")
 
 
-def read_predictions(folder: Path, file: str) -> pl.DataFrame:
+def read_predictions(folder: Path, file: str, *, pack: str, max_rows: int) -> pl.DataFrame:
     """The raw predictions of one file, with their columns in their types.
 
     Raises
     ------
     OutputMissing
         If there is no such file, or it is not such a table.
+    OutputTooLarge
+        If it has more rows than there can be; it is then not read.
     """
     columns = dict(_COLUMNS)
     if file == PERMUTED_FILE:
         columns[PERMUTATION] = pl.Int64()
     try:
+        rows = pl.scan_parquet(folder / file).select(pl.len()).collect().item()
+        if rows > max_rows:
+            raise OutputTooLarge(pack=pack, what=f"rows in {file}", size=rows, limit=max_rows)
         found = pl.read_parquet(folder / file)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise OutputMissing(file=file, place=str(folder), reason=str(error)) from error
     if dict(found.schema) != columns:
         raise OutputMissing(file=file, place=str(folder), reason="it has other columns")
     return found
-
-
-def _explanation(item: Explanation) -> dict[str, Any]:
-    reasons = [
-        {
-            "column": reason.column,
-            "contribution": float(reason.contribution),
-            "text": reason.text.model_dump(),
-        }
-        for reason in item.reasons
-    ]
-    return {"id": item.id, "reasons": reasons}
 
 
 def _table(table: Table) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def show_label(manifest: Manifest, cases: pl.DataFrame, labels: pl.DataFrame) ->
     ).select(*cases.columns, rules.label)
 
 
-def check_prepared(manifest: Manifest, before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+def check_prepared(manifest: Manifest, before: pl.DataFrame, after: object) -> pl.DataFrame:
     """The cases that ``prepare`` handed back, in the order of ids.
 
     Raises
@@ -90,6 +90,10 @@ def check_prepared(manifest: Manifest, before: pl.DataFrame, after: pl.DataFrame
         If there are other rows than before, or a column is named like the hidden label.
     """
     rules = manifest.evaluation
+    if not isinstance(after, pl.DataFrame):
+        raise PreparedRowsDiffer(
+            pack=manifest.name, input=rules.input, reason=f"it is a {type(after).__name__} now"
+        )
     reason = None
     if rules.id not in after.columns:
         reason = f"its id column {rules.id} is gone"

@@ -13,7 +13,7 @@ import argparse
 import logging
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ from haihe.kernel.clock import now
 from haihe.kernel.errors import HaiheError
 from haihe.packs.context import Progress
 from haihe.packs.discovery import PackSource, find_pack
+from haihe.packs.domain import MAX_PERMUTATIONS
 from haihe.packs.errors import FolderNotEmpty
 from haihe.packs.evaluation import assess, join_truth
 from haihe.packs.inputs import ReadInput, read_inputs
@@ -37,6 +38,7 @@ from haihe.packs.outputs import (
 from haihe.packs.trial import Meter, Trial
 
 FAILED = 2
+MAX_SEED = 2**32 - 1
 _LIBRARIES = ("numpy", "polars", "scikit-learn", "scipy")
 
 
@@ -121,7 +123,7 @@ def run_pack(
 def run_trial(trial: Trial, *, permutations: int) -> Outputs:
     """All steps in their order; what the pack learns of the truth in the last reaches nothing."""
     predictions = trial.predictions()
-    explanations = {fold: trial.explanations(fold) for fold in trial.numbers}
+    explanations = {fold: trial.explanations(fold) for fold in trial.fold_numbers}
     permuted = trial.permuted_predictions(permutations) if trial.learns and permutations else None
     baseline = trial.baseline_predictions()
     scored = join_truth(predictions, trial.truth)
@@ -140,20 +142,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pack", required=True, help="name of an installed pack, or its folder")
     parser.add_argument("--inputs", required=True, type=Path, help="folder with the input tables")
     parser.add_argument("--out", required=True, type=Path, help="empty or new folder for results")
-    parser.add_argument("--seed", type=_natural, default=0, help="of everything random (default 0)")
+    parser.add_argument(
+        "--seed", type=_up_to(MAX_SEED), default=0, help="of everything random (default 0)"
+    )
     parser.add_argument(
         "--permutations",
-        type=_natural,
+        type=_up_to(MAX_PERMUTATIONS),
         help="refits on shuffled labels; 0 leaves the control out (default: the manifest's)",
     )
     return parser
 
 
-def _natural(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**32:
-        raise argparse.ArgumentTypeError("give a whole number from 0 to 4294967295")
-    return number
+def _up_to(limit: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not 0 <= number <= limit:
+            raise argparse.ArgumentTypeError(f"give a whole number from 0 to {limit}")
+        return number
+
+    return parse
 
 
 def _print_progress(share: float, text: str) -> None:

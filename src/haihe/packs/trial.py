@@ -7,9 +7,9 @@ last: what it learns of the truth can no longer reach a prediction.
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -58,7 +58,6 @@ from haihe.packs.scoring import Scores
 
 # Beyond so many cases reasons are asked for the first of each fold only: they are for reading.
 MAX_EXPLAINED = 10_000
-MAX_REASONS = 40
 MAX_TABLES = 20
 MAX_TABLE_ROWS = 1_000
 
@@ -126,7 +125,7 @@ class Trial:
         return isinstance(self.pack(), LearningPack)
 
     @property
-    def numbers(self) -> range:
+    def fold_numbers(self) -> range:
         """The folds, from 1."""
         return range(1, self.manifest.evaluation.folds + 1)
 
@@ -187,7 +186,7 @@ class Trial:
         """Fit and run every fold on the true labels."""
         return pl.concat(
             self._fit_and_predict(fold, labels=self.training(fold), folder=self.fold_folder(fold))
-            for fold in self.numbers
+            for fold in self.fold_numbers
         )
 
     def permuted_predictions(self, permutations: int) -> pl.DataFrame:
@@ -195,7 +194,7 @@ class Trial:
         return pl.concat(
             self._permuted_fold(permutation, fold)
             for permutation in range(1, permutations + 1)
-            for fold in self.numbers
+            for fold in self.fold_numbers
         )
 
     def baseline_predictions(self) -> pl.DataFrame:
@@ -205,7 +204,7 @@ class Trial:
 
     def explanations(self, fold: int) -> list[Explanation]:
         """Run the step ``explain`` for a fold that has been fitted."""
-        rows = self.held_out(fold).head(MAX_EXPLAINED // len(self.numbers))
+        rows = self.held_out(fold).head(MAX_EXPLAINED // len(self.fold_numbers))
         with self.meter.step("explain", f"fold {fold}: explain") as progress:
             view = self._view(self._with(rows), self.fold_folder(fold), progress, fold=fold)
             context = ExplainContext(view)
@@ -215,7 +214,7 @@ class Trial:
                     pack=self.manifest.name, step="explain", call="context.explanations"
                 )
             ids = rows[self.manifest.evaluation.id].cast(pl.String).to_list()
-            return self._checked(context.written, ids)
+            return self._check_explained(context.written, ids)
 
     def tables(self, *, scored: pl.DataFrame, scores: Scores) -> list[Table]:
         """Run the step ``evaluate``, after all else."""
@@ -225,7 +224,6 @@ class Trial:
             self._call("evaluate", context, lambda pack: pack.evaluate(context))
         self._limit("tables", len(context.written), MAX_TABLES)
         for table in context.written:
-            self._limit(f"rows in table {table.name}", len(table.frame), MAX_TABLE_ROWS)
             self._check_table(table)
         return context.written
 
@@ -275,30 +273,23 @@ class Trial:
                 pack=self.manifest.name, step=step, reason=f"{type(error).__name__}: {error}"
             ) from error
 
-    def _checked(self, written: Sequence[Explanation], ids: list[str]) -> list[Explanation]:
-        reason = None
-        if sorted(explanation.id for explanation in written) != sorted(ids):
-            reason = f"it must explain each of {len(ids)} cases once"
-        for explanation in written:
-            self._limit("reasons for one case", len(explanation.reasons), MAX_REASONS)
-            if not explanation.reasons:
-                reason = f"case {explanation.id} has no reason"
-            elif not all(math.isfinite(item.contribution) for item in explanation.reasons):
-                reason = f"case {explanation.id} has a contribution that is no number"
-        if reason:
-            raise OutputRefused(pack=self.manifest.name, what="explanations", reason=reason)
+    def _check_explained(
+        self, written: Sequence[Explanation], ids: Sequence[str]
+    ) -> list[Explanation]:
+        foreign = [item for item in written if not isinstance(item, Explanation)]
+        if foreign or Counter(item.id for item in written) != Counter(ids):
+            raise OutputRefused(
+                pack=self.manifest.name,
+                what="explanations",
+                reason=f"it must explain each of {len(ids)} cases once",
+            )
         return sorted(written, key=lambda explanation: explanation.id)
 
     def _check_table(self, table: Table) -> None:
-        reason = None
-        if set(table.columns) != set(table.frame.columns):
-            reason = "each column needs a title, and each title a column"
-        for values in table.frame:
-            plain = values.dtype.is_numeric() or values.dtype in (pl.String, pl.Boolean, pl.Null)
-            if not plain or (values.dtype.is_float() and values.is_finite().not_().any()):
-                reason = f"column {values.name} holds other things than text and finite numbers"
+        reason = _table_fault(table)
         if reason:
             raise OutputRefused(pack=self.manifest.name, what=f"table {table.name}", reason=reason)
+        self._limit(f"rows in table {table.name}", len(table.frame), MAX_TABLE_ROWS)
 
     def _limit(self, what: str, size: int, limit: int) -> None:
         if size > limit:
@@ -308,3 +299,17 @@ class Trial:
 def _learner(pack: Pack) -> LearningPack:
     assert isinstance(pack, LearningPack), "fit is called on packs that have one"
     return pack
+
+
+def _table_fault(table: Table) -> str | None:
+    """Why a table cannot be shown, if it cannot."""
+    if not isinstance(table.frame, pl.DataFrame):
+        return f"a {type(table.frame).__name__} is no frame"
+    if set(table.columns) != set(table.frame.columns):
+        return "each column needs a title, and each title a column"
+    for values in table.frame:
+        plain = values.dtype.is_numeric() or values.dtype in (pl.String, pl.Boolean, pl.Null)
+        finite = not values.dtype.is_float() or values.is_finite().fill_null(True).all()
+        if not plain or not finite:
+            return f"column {values.name} holds other things than text and finite numbers"
+    return None

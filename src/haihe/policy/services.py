@@ -42,19 +42,24 @@ def authorize(principal: Principal, action: str, resource: Resource) -> None:
 
 def is_allowed(principal: Principal, action: str, resource: Resource) -> bool:
     """Whether the policies permit ``action``, for pages that show or hide a button."""
-    scope = ACTIONS.actions[action].scope
+    request, entities = request_of(principal, action, resource)
+    result = cedarpy.is_authorized(request, policy_set(), entities)
+    if result.diagnostics.errors:
+        raise PolicyBroken(action=action, reason="; ".join(result.diagnostics.errors))
+    return result.allowed
+
+
+def request_of(
+    principal: Principal, action: str, resource: Resource
+) -> tuple[dict[str, Any], cedarpy.Entities]:
+    """The question as Cedar reads it, and the two entities it is about."""
     request = {
         "principal": _principal_uid(principal),
         "action": f'Action::"{action}"',
         "resource": 'Resource::"it"',
-        "context": {"scope": scope},
+        "context": {"scope": ACTIONS.actions[action].scope},
     }
-    result = cedarpy.is_authorized(
-        request, policy_set(), _principal_entities(principal).with_added_json_str(_entity(resource))
-    )
-    if result.diagnostics.errors:
-        raise PolicyBroken(action=action, reason="; ".join(result.diagnostics.errors))
-    return result.allowed
+    return request, _principal_entities(principal).with_added_json_str(_entity(resource))
 
 
 @cache

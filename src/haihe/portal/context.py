@@ -18,6 +18,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     return {
         "principal": getattr(request, "principal", None),
         "version": __version__,
+        "return_to": request.get_full_path(),
         "page_as_of": now,
         "theme": themes.chosen(request),
         "themes": themes.THEMES,

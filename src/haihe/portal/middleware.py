@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -19,6 +20,7 @@ from haihe.portal.phrases import localized
 
 API_PREFIX = "/api/"
 MESSAGES_SELECTOR = "#messages"
+SAFE_METHODS = ("GET", "HEAD")
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +50,10 @@ class ErrorPageMiddleware:
             log.error("page failed", code=error.code, path=request.path, exc_info=error)
         # Where a part is down, the page must not ask the database who is signed in.
         layout = "portal/page.html" if explanation.status < 500 else "portal/entrance.html"
-        context = {"error": explanation, "layout": layout}
+        context: dict[str, Any] = {"error": explanation, "layout": layout}
+        if request.method not in SAFE_METHODS:
+            # The switches on this page must not lead back to an address that only takes POST.
+            context["return_to"] = "/"
         if _by_htmx(request):
             response = render(
                 request, "portal/error_fragment.html", context, status=explanation.status
@@ -62,7 +67,7 @@ def _to_sign_in(request: HttpRequest, error: NotSignedIn) -> HttpResponse:
     if _by_htmx(request):
         back = request.htmx.current_url_abs_path  # type: ignore[attr-defined]
     else:
-        back = request.get_full_path() if request.method in ("GET", "HEAD") else None
+        back = request.get_full_path() if request.method in SAFE_METHODS else None
     address = reverse("account_login") + (f"?{urlencode({'next': back})}" if back else "")
     if _by_htmx(request):
         return HttpResponseClientRedirect(address)

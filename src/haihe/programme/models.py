@@ -15,7 +15,8 @@ from haihe.kernel.models import Entity
 from haihe.packs.models import Evaluation
 from haihe.parties.models import Organisation, Person
 from haihe.policy.domain import Resource
-from haihe.programme.domain import PlanDocument, VoucherRules, plan_from, rules_from
+from haihe.programme.domain.plans import PlanDocument, plan_from
+from haihe.programme.domain.vouchers import VoucherRules, rules_from
 
 
 class PlanQuerySet(models.QuerySet["Plan"]):
@@ -93,12 +94,13 @@ class VoucherQuerySet(models.QuerySet["Voucher"]):
             Q(organisation__in=organisations) | Q(contract__provider__in=organisations)
         )
 
-    def live(self) -> Self:
+    def standing(self) -> Self:
         """Vouchers that stand in the way of another one on the same contract."""
-        return self.filter(state__in=[Voucher.State.APPLIED, Voucher.State.RESERVED])
+        return self.exclude(state__in=[Voucher.State.REFUSED, Voucher.State.WITHDRAWN])
 
     def granted_in(self, organisation: Organisation, year: int) -> int:
-        """What the organisation was granted in a calendar year, in micro-units."""
+        """What the organisation was granted in a calendar year of the portal's time zone, in
+        micro-units."""
         granted = self.filter(
             organisation=organisation,
             decided_at__year=year,

@@ -30,7 +30,7 @@ SCORE_TOLERANCE = 1e-6
 
 @check("predictions.valid", gettext_noop("Every case gets one probability"))
 def _predictions_valid(subject: Subject) -> str:
-    return f"{len(subject.predictions)} cases in {len(subject.fitted.numbers)} folds"
+    return f"{len(subject.predictions)} cases in {len(subject.fitted.fold_numbers)} folds"
 
 
 @check("report.valid", gettext_noop("The pack's own tables can be shown"))
@@ -94,7 +94,7 @@ def _run_no_label_leak(subject: Subject) -> str:
     The last, because by then the pack has seen these labels, while it fitted the other folds.
     """
     before, rules = subject.first, subject.manifest.evaluation
-    last = before.numbers[-1]
+    last = before.fold_numbers[-1]
     held_out = before.folds.filter(pl.col(FOLD) == last)[ID]
     label = pl.col(rules.label)
     turned = (
@@ -170,7 +170,7 @@ def _score_calibrated(subject: Subject) -> str:
 @check("explain.complete", gettext_noop("Every case has reasons, in both languages"))
 def _explain_complete(subject: Subject) -> str:
     explained = 0
-    for fold in subject.fitted.numbers:
+    for fold in subject.fitted.fold_numbers:
         for case in subject.fitted.explanations(fold):
             wrong = [reason.column for reason in case.reasons if not is_bilingual(reason.text)]
             require(not wrong, f"case {case.id} has reasons in one language: {', '.join(wrong)}")

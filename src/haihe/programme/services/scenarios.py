@@ -14,14 +14,15 @@ from haihe.kernel.outbox import emit
 from haihe.kernel.work import unit_of_work
 from haihe.packs.models import Evaluation
 from haihe.packs.services import find_evaluation
-from haihe.policy.domain import PlatformRole, Principal
-from haihe.policy.services import authorize
-from haihe.programme.domain import judge_evaluation
+from haihe.policy.domain import Principal, Resource
+from haihe.policy.services import authorize, is_allowed
+from haihe.programme.domain.scenarios import judge_evaluation
 from haihe.programme.errors import AlreadyProposed, ScenarioRefused
 from haihe.programme.models import Scenario
 from haihe.programme.services.plans import find_plan
 
-SCENARIO_TARGET = "T3"
+ACCEPTED = "scenario.accepted"
+TITLE_LENGTH = 200
 
 
 def propose_scenario(
@@ -45,8 +46,10 @@ def propose_scenario(
     carried = find_plan(principal, plan)
     if carried.document.measure(measure) is None:
         raise MissingRecord(kind="measure", id=f"{plan}/{measure}")
-    if not title.strip():
-        raise InvalidField(field="title", value=title, rule="give 1 to 200 characters")
+    for field, text in (("title", title), ("title_en", title_en or title)):
+        if not text.strip() or len(text) > TITLE_LENGTH:
+            rule = f"give 1 to {TITLE_LENGTH} characters"
+            raise InvalidField(field=field, value=text[:40], rule=rule)
     _refuse_unconvincing(scored)
     with unit_of_work():
         before = Scenario.objects.filter(evaluation=scored).values_list("pk", flat=True).first()
@@ -69,7 +72,7 @@ def propose_scenario(
 def accept_scenario(principal: Principal, scenario_id: str | UUID, *, note: str = "") -> Scenario:
     """Recognise a proposed scenario, as somebody outside the proposing organisation."""
     return _decide(
-        principal, scenario_id, Scenario.State.ACCEPTED, "scenario.accepted", note,
+        principal, scenario_id, Scenario.State.ACCEPTED, ACCEPTED, note,
         needed=Scenario.State.PROPOSED,
     )  # fmt: skip
 
@@ -92,12 +95,20 @@ def revoke_scenario(principal: Principal, scenario_id: str | UUID, *, note: str)
     )  # fmt: skip
 
 
-def list_scenarios(principal: Principal) -> QuerySet[Scenario]:
+def list_scenarios(
+    principal: Principal, *, state: str = "", measure: str = ""
+) -> QuerySet[Scenario]:
     """Accepted scenarios, and the proposals that the caller may see."""
-    sees_all = bool(principal.platform_roles & {PlatformRole.OFFICER, PlatformRole.AUDITOR})
-    return Scenario.objects.visible_to(
-        principal.organisations(), all_of_them=sees_all
+    authorize(principal, "scenario.read", Resource("Scenario", public=True))
+    if state and state not in Scenario.State.values:
+        rule = "choose from " + ", ".join(Scenario.State.values)
+        raise InvalidField(field="state", value=state[:20], rule=rule)
+    rows = Scenario.objects.visible_to(
+        principal.organisations(),
+        all_of_them=is_allowed(principal, "scenario.read", Resource("Scenario")),
     ).select_related("organisation", "plan", "evaluation")
+    rows = rows.filter(state=state) if state else rows
+    return rows.filter(measure_id=measure) if measure else rows
 
 
 def find_scenario(principal: Principal, scenario_id: str | UUID) -> Scenario:
@@ -165,7 +176,9 @@ def _decide(
 
 
 def _record(kind: str, principal: Principal, scenario: Scenario) -> None:
+    """Log a step. The target is the one of the plan that counts scenarios of the measure."""
     evaluation = scenario.evaluation
+    target = scenario.plan.document.target_counting(ACCEPTED, measure=scenario.measure_id)
     record(
         kind,
         subject=scenario.subject,
@@ -173,7 +186,7 @@ def _record(kind: str, principal: Principal, scenario: Scenario) -> None:
         data={
             "plan": scenario.plan.slug,
             "plan_version": scenario.plan.version,
-            "target": SCENARIO_TARGET,
+            "target": target.code if target else "",
             "measure": scenario.measure_id,
             "title": scenario.title,
             "evaluation": str(evaluation.pk),

@@ -1,19 +1,19 @@
-"""Voucher schemes: opened and funded, applied for, reviewed, reserved, redeemed, paid.
+"""Voucher schemes: opened and funded, applied for, reviewed, reserved, redeemed.
 
-The money is in the ledger and nowhere else. A scheme's pool, each voucher, each provider's claim
-and what was burned are accounts of the scheme's own asset; a voucher's balance *is* what is left of
-it. Redeeming happens where a job is settled; see ``haihe.compute.tasks``.
+The money is in the ledger and nowhere else; see :mod:`haihe.programme.services.books`. Redeeming
+happens where a job is settled; see ``haihe.compute.tasks``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID, uuid5
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from haihe.compute.domain import Subsidy
 from haihe.compute.models import Contract
@@ -21,30 +21,38 @@ from haihe.compute.services.contracts import find_contract
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
-from haihe.kernel.ids import check_slug, new_id
-from haihe.kernel.money import CNY, check_amount_micro, format_micro
+from haihe.kernel.ids import check_slug
+from haihe.kernel.money import check_amount_micro, format_micro
 from haihe.kernel.outbox import emit
 from haihe.kernel.work import unit_of_work
-from haihe.ledger.domain import Kind, TransferOrder
-from haihe.ledger.models import Account
+from haihe.ledger.models import Account, Transfer
 from haihe.ledger.services import open_account, transfer
 from haihe.parties.models import Organisation
 from haihe.parties.services import find_organisation, relation_between
-from haihe.policy.domain import PlatformRole, Principal, Resource
-from haihe.policy.services import authorize
-from haihe.programme.domain import ApplicationFacts, Verdict, judge, rules_from
-from haihe.programme.errors import NothingToPay, SchemeExists, VoucherRefused
+from haihe.policy.domain import Principal, Resource
+from haihe.policy.services import authorize, is_allowed
+from haihe.programme.domain.vouchers import (
+    ApplicationFacts,
+    Verdict,
+    ceiling_micro,
+    judge,
+    rules_from,
+)
+from haihe.programme.errors import SchemeExists, VoucherRefused
 from haihe.programme.models import Scheme, Voucher
+from haihe.programme.services.books import (
+    ISSUE,
+    POOL,
+    VOUCHER_PREFIX,
+    free_micro,
+    move,
+    scheme_account,
+    voucher_account,
+)
 from haihe.programme.services.plans import read_toml
 
-CASH = "cash"
-ISSUE, POOL, BURNED, RECEIVABLE = (
-    "voucher-issue",
-    "voucher-pool",
-    "voucher-burned",
-    "voucher-receivable",
-)
-
+SCHEME_SLUG_LENGTH = 40
+TITLE_LENGTH = 200
 
 # --- schemes -------------------------------------------------------------------------------------
 
@@ -55,15 +63,30 @@ def open_scheme(
     slug: str,
     title: str,
     office: str,
-    rules_file: Path,
+    rules_file: Path | bytes,
     opens_on: date,
     closes_on: date,
     title_en: str = "",
 ) -> Scheme:
-    """Open a voucher scheme under a rule set."""
+    """Open a voucher scheme under a rule set, given as a TOML file or as its content.
+
+    Raises
+    ------
+    BadRules
+        If it is no rule set; the error names the place.
+    SchemeExists
+        If there is a scheme of that slug.
+    """
     holder = find_organisation(principal, office)
     authorize(principal, "scheme.manage", holder.resource("Scheme"))
     check_slug(slug, field="slug")
+    if len(slug) > SCHEME_SLUG_LENGTH:
+        rule = f"give at most {SCHEME_SLUG_LENGTH} characters"
+        raise InvalidField(field="slug", value=slug, rule=rule)
+    for field, text in (("title", title), ("title_en", title_en or title)):
+        if not text.strip() or len(text) > TITLE_LENGTH:
+            rule = f"give 1 to {TITLE_LENGTH} characters"
+            raise InvalidField(field=field, value=text[:40], rule=rule)
     if closes_on < opens_on:
         raise InvalidField(field="closes_on", value=closes_on.isoformat(), rule="give a later day")
     if Scheme.objects.filter(slug=slug).exists():
@@ -94,25 +117,32 @@ def open_scheme(
 def fund_scheme(
     principal: Principal, slug: str, *, amount_micro: int, reference: str, transfer_id: UUID
 ) -> Scheme:
-    """Put vouchers into a scheme's pool: what its budget lets it grant."""
+    """Put vouchers into a scheme's pool: what its budget lets it grant.
+
+    ``reference`` names the budget document. A call that is repeated with the same ``transfer_id``
+    has no further effect.
+    """
     scheme = find_scheme(principal, slug)
     authorize(principal, "scheme.manage", scheme.resource())
     check_amount_micro(amount_micro)
     with unit_of_work():
+        Scheme.objects.select_for_update().get(pk=scheme.pk)
+        repeated = Transfer.objects.filter(transfer_id=transfer_id).exists()
         issue = open_account(
             scheme.office_id, ISSUE, scheme.asset, name=scheme.title, floor_micro=None
         )
         pool = scheme_account(scheme, POOL)
         transfer(
-            [_move(scheme.asset, transfer_id, issue, pool, amount_micro, "fund-scheme", reference)]
+            [move(scheme.asset, transfer_id, issue, pool, amount_micro, "fund-scheme", reference)]
         )
-        record(
-            "scheme.funded",
-            subject=f"scheme:{scheme.pk}",
-            actor=principal,
-            data={"amount_micro": amount_micro, "reference": reference},
-            parties=[scheme.office_id],
-        )
+        if not repeated:
+            record(
+                "scheme.funded",
+                subject=f"scheme:{scheme.pk}",
+                actor=principal,
+                data={"amount_micro": amount_micro, "reference": reference},
+                parties=[scheme.office_id],
+            )
     return scheme
 
 
@@ -131,43 +161,31 @@ def find_scheme(principal: Principal, slug: str) -> Scheme:
     return scheme
 
 
-@dataclass(frozen=True)
-class SchemeBalance:
-    """Where a scheme's vouchers are, in micro-units."""
-
-    pool_micro: int
-    granted_micro: int
-    redeemed_micro: int
-    paid_micro: int
-
-
-def scheme_balance(scheme: Scheme) -> SchemeBalance:
-    """How much is in the pool, with firms, with providers, and paid."""
-    pool, burned = scheme_account(scheme, POOL), scheme_account(scheme, BURNED)
-    of_asset = Account.objects.filter(asset=scheme.asset)
-    claims = sum(of_asset.filter(code=RECEIVABLE).values_list("posted_micro", flat=True))
-    vouchers = of_asset.filter(code__startswith="voucher-v-")
-    held = sum(vouchers.values_list("posted_micro", flat=True))
-    return SchemeBalance(
-        pool_micro=pool.posted_micro,
-        granted_micro=held + claims + burned.posted_micro,
-        redeemed_micro=claims + burned.posted_micro,
-        paid_micro=burned.posted_micro,
-    )
-
-
 # --- applications --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ApplicationCheck:
+    """How an application would come out, and the most that could be granted on its contract."""
+
+    verdicts: Sequence[Verdict]
+    most_micro: int
+
+    @property
+    def passes(self) -> bool:
+        """Whether every condition is met."""
+        return all(verdict.met for verdict in self.verdicts)
 
 
 def check_application(
     principal: Principal, slug: str, *, contract: str, amount_micro: int, declared: Iterable[str]
-) -> list[Verdict]:
+) -> ApplicationCheck:
     """How an application would come out now, condition by condition, without applying."""
     scheme, agreed = find_scheme(principal, slug), find_contract(principal, contract)
     authorize(principal, "voucher.apply", agreed.buyer.resource("Voucher"))
     check_amount_micro(amount_micro)
-    facts = _facts(scheme, agreed, amount_micro, frozenset(declared), at=now())
-    return judge(scheme.rules, facts)
+    facts = _facts(scheme, agreed, amount_micro, declared, applied_at=now())
+    return ApplicationCheck(judge(scheme.rules, facts), ceiling_micro(scheme.rules, facts))
 
 
 def apply_for_voucher(
@@ -180,23 +198,25 @@ def apply_for_voucher(
     VoucherRefused
         If a condition is not met; the error names it, with value and threshold.
     """
-    declared = frozenset(declared)
+    scheme, agreed = find_scheme(principal, slug), find_contract(principal, contract)
+    authorize(principal, "voucher.apply", agreed.buyer.resource("Voucher"))
+    declared = sorted(set(declared))
     with unit_of_work():
-        verdicts = check_application(
+        # Of two applications at once on one contract the second is judged after the first.
+        Scheme.objects.select_for_update().get(pk=scheme.pk)
+        Contract.objects.select_for_update().get(pk=agreed.pk)
+        check = check_application(
             principal, slug, contract=contract, amount_micro=amount_micro, declared=declared
         )
-        scheme = Scheme.objects.select_for_update().get(slug=slug)
-        agreed = find_contract(principal, contract)
-        _check_window(scheme)
-        _refuse_unmet(verdicts)
+        _refuse_unmet(check.verdicts)
         voucher = Voucher.objects.create(
             scheme=scheme,
             number=f"{scheme.slug}-{scheme.vouchers.count() + 1:05d}",
             organisation=agreed.buyer,
             contract=agreed,
             amount_micro=amount_micro,
-            declared=sorted(declared),
-            verdicts=_as_data(verdicts),
+            declared=declared,
+            verdicts=[asdict(verdict) for verdict in check.verdicts],
             applied_by_id=principal.person_id,
         )
         _record("voucher.applied", principal, voucher)
@@ -209,7 +229,8 @@ def withdraw_application(principal: Principal, number: str) -> Voucher:
     voucher = find_voucher(principal, number)
     authorize(principal, "voucher.withdraw", voucher.resource())
     with unit_of_work():
-        return _decide(principal, voucher, Voucher.State.WITHDRAWN, "voucher.withdrawn", "")
+        _decide(principal, voucher, Voucher.State.WITHDRAWN, "voucher.withdrawn", "")
+    return voucher
 
 
 def approve_voucher(principal: Principal, number: str, *, note: str = "") -> Voucher:
@@ -217,41 +238,39 @@ def approve_voucher(principal: Principal, number: str, *, note: str = "") -> Vou
 
     The amount moves from the scheme's pool to the voucher's own account, where it is reserved for
     the contract's jobs.
+
+    Raises
+    ------
+    VoucherRefused
+        If a condition that was met at the application is not met any more.
     """
     voucher = find_voucher(principal, number)
     authorize(principal, "voucher.review", voucher.resource())
     with unit_of_work():
         scheme = Scheme.objects.select_for_update().get(pk=voucher.scheme_id)
+        _check_state(voucher, Voucher.State.APPLIED)
         facts = _facts(
             scheme,
             voucher.contract,
             voucher.amount_micro,
-            frozenset(voucher.declared),
-            at=now(),
+            voucher.declared,
+            applied_at=voucher.created_at,
             besides=voucher,
         )
         verdicts = judge(scheme.rules, facts)
         _refuse_unmet(verdicts)
         account = open_account(
             voucher.organisation_id,
-            f"voucher-v-{voucher.pk.hex}",
+            f"{VOUCHER_PREFIX}{voucher.pk.hex}",
             scheme.asset,
             name=f"{voucher.organisation.name} {number}",
         )
-        voucher.account_id, voucher.verdicts = account.pk, _as_data(verdicts)
+        voucher.account_id = account.pk
+        voucher.verdicts = [asdict(verdict) for verdict in verdicts]
         voucher.save(update_fields=["account_id", "verdicts"])
-        decided = _decide(principal, voucher, Voucher.State.RESERVED, "voucher.reserved", note)
-        pool = scheme_account(scheme, POOL)
-        grant = uuid5(voucher.pk, "grant")
-        transfer(
-            [
-                _move(
-                    scheme.asset, grant, pool, account, voucher.amount_micro, "grant-voucher",
-                    f"voucher:{number}",
-                )
-            ]
-        )  # fmt: skip
-    return decided
+        _decide(principal, voucher, Voucher.State.RESERVED, "voucher.reserved", note)
+        _move_between(voucher, scheme_account(scheme, POOL), account, voucher.amount_micro, "grant")
+    return voucher
 
 
 def refuse_voucher(principal: Principal, number: str, *, note: str) -> Voucher:
@@ -261,52 +280,56 @@ def refuse_voucher(principal: Principal, number: str, *, note: str) -> Voucher:
     if not note.strip():
         raise InvalidField(field="note", value="", rule="say why")
     with unit_of_work():
-        return _decide(principal, voucher, Voucher.State.REFUSED, "voucher.refused", note)
+        _decide(principal, voucher, Voucher.State.REFUSED, "voucher.refused", note)
+    return voucher
 
 
 def close_voucher(principal: Principal, number: str) -> Voucher:
-    """End a voucher after its contract's term: what was not redeemed goes back to the pool."""
+    """End a voucher after its contract's term: what was not redeemed goes back to the pool.
+
+    Who decided on the application, and when, stays: the grant counts in the year it was made in.
+
+    Raises
+    ------
+    WrongState
+        If the contract's term is not over, or a job still holds a part of the voucher.
+    """
     voucher = find_voucher(principal, number)
     authorize(principal, "scheme.manage", voucher.scheme.resource())
-    if voucher.contract.ends_on >= now().date():
-        raise WrongState(
-            kind="contract",
-            id=voucher.contract.number,
-            state=f"in force until {voucher.contract.ends_on}",
-            needed="over",
-        )
+    contract = voucher.contract
+    if contract.ends_on >= timezone.localdate(now()):
+        until = f"in force until {contract.ends_on}"
+        raise WrongState(kind="contract", id=contract.number, state=until, needed="over")
     with unit_of_work():
-        closed = _decide(
-            principal,
-            voucher,
-            Voucher.State.CLOSED,
-            "voucher.closed",
-            voucher.note,
-            needed=Voucher.State.RESERVED,
-        )
-        account = _account_of(voucher)
-        if free_micro(account):
-            closed.returned_micro = free_micro(account)
-            closed.save(update_fields=["returned_micro"])
-            back = uuid5(voucher.pk, "return")
+        Scheme.objects.select_for_update().get(pk=voucher.scheme_id)
+        _check_state(voucher, Voucher.State.RESERVED)
+        account = voucher_account(voucher)
+        if account.held_micro:
+            held = f"held with {format_micro(account.held_micro)} for jobs"
+            raise WrongState(kind="voucher", id=number, state=held, needed="free of jobs")
+        left = free_micro(account)
+        voucher.state, voucher.returned_micro = Voucher.State.CLOSED, left
+        voucher.save(update_fields=["state", "returned_micro"])
+        _record("voucher.closed", principal, voucher)
+        if left:
             pool = scheme_account(voucher.scheme, POOL)
-            transfer(
-                [
-                    _move(
-                        voucher.scheme.asset, back, account, pool, free_micro(account),
-                        "return-voucher", f"voucher:{number}",
-                    )
-                ]
-            )  # fmt: skip
-    return closed
+            _move_between(voucher, account, pool, left, "return")
+    return voucher
 
 
-def list_vouchers(principal: Principal) -> QuerySet[Voucher]:
-    """Vouchers that the caller may see."""
+def list_vouchers(principal: Principal, *, scheme: str = "", state: str = "") -> QuerySet[Voucher]:
+    """Vouchers that the caller may see, optionally of one scheme or in one state."""
     rows = Voucher.objects.select_related("scheme", "organisation", "contract__provider")
-    if principal.platform_roles & {PlatformRole.OFFICER, PlatformRole.AUDITOR}:
+    rows = rows.filter(scheme__slug=scheme) if scheme else rows
+    rows = rows.filter(state=_check_known_state(state)) if state else rows
+    if is_allowed(principal, "voucher.read", Resource("Voucher")):
         return rows
-    return rows.visible_to(principal.organisations())
+    mine = principal.organisations()
+    if mine or principal.id is None:
+        # What is asked here is whether somebody signed in, with a token that may read.
+        own = next(iter(mine), None)
+        authorize(principal, "voucher.read", Resource("Voucher", organisation=own))
+    return rows.visible_to(mine)
 
 
 def find_voucher(principal: Principal, number: str) -> Voucher:
@@ -324,28 +347,7 @@ def find_voucher(principal: Principal, number: str) -> Voucher:
     return voucher
 
 
-@dataclass(frozen=True)
-class VoucherBalance:
-    """What became of a voucher's amount, in micro-units."""
-
-    left_micro: int
-    held_micro: int
-    redeemed_micro: int
-
-
-def voucher_balance(voucher: Voucher) -> VoucherBalance:
-    """How much is free, held for jobs, and redeemed."""
-    if voucher.account_id is None:
-        return VoucherBalance(0, 0, 0)
-    account = _account_of(voucher)
-    return VoucherBalance(
-        left_micro=free_micro(account),
-        held_micro=account.held_micro,
-        redeemed_micro=voucher.amount_micro - voucher.returned_micro - account.posted_micro,
-    )
-
-
-# --- redeem and pay ------------------------------------------------------------------------------
+# --- redeem --------------------------------------------------------------------------------------
 
 
 class VoucherFunding:
@@ -360,7 +362,7 @@ class VoucherFunding:
         )
         if voucher is None:
             return None, "the contract has no reserved voucher: the firm pays all"
-        account = _account_of(voucher)
+        account = voucher_account(voucher)
         ratio = voucher.scheme.rules.ratio_percent
         why = (
             f"voucher {voucher.number} pays {ratio} %, "
@@ -372,54 +374,6 @@ class VoucherFunding:
         return subsidy, why
 
 
-def pay_provider(principal: Principal, slug: str, *, provider: str) -> int:
-    """Pay a provider for the vouchers it redeemed: the claim is burned, the office's money moves.
-
-    Both happen or neither. Returns the amount in micro-units.
-    """
-    scheme, payee = find_scheme(principal, slug), find_organisation(principal, provider)
-    authorize(principal, "voucher.pay", scheme.resource())
-    with unit_of_work():
-        claim = open_account(payee.pk, RECEIVABLE, scheme.asset, name=payee.name)
-        Account.objects.select_for_update().get(pk=claim.pk)
-        claim.refresh_from_db()
-        amount = free_micro(claim)
-        if amount <= 0:
-            raise NothingToPay(provider=payee.name, scheme=slug)
-        payment = new_id()
-        office = open_account(scheme.office_id, CASH, CNY, name=scheme.office.name)
-        cash = open_account(payee.pk, CASH, CNY, name=payee.name)
-        reference = f"scheme:{slug}"
-        burn, pay = uuid5(payment, "burn"), uuid5(payment, "pay")
-        burned = scheme_account(scheme, BURNED)
-        transfer(
-            [
-                _move(scheme.asset, burn, claim, burned, amount, "burn-voucher", reference),
-                _move(CNY, pay, office, cash, amount, "pay-voucher", reference),
-            ]
-        )
-        record(
-            "voucher.paid",
-            subject=f"scheme:{scheme.pk}",
-            actor=principal,
-            data={"provider": provider, "amount_micro": amount, "payment": str(payment)},
-            parties=[scheme.office_id, payee.pk],
-        )
-    return amount
-
-
-def scheme_account(scheme: Scheme, code: str) -> Account:
-    """One of a scheme's own accounts."""
-    return open_account(scheme.office_id, code, scheme.asset, name=scheme.title)
-
-
-def free_micro(account: Account) -> int:
-    """What can be taken from an account that has a floor."""
-    free = account.available_micro
-    assert free is not None, f"account {account} has no floor"
-    return free
-
-
 # --- helpers -------------------------------------------------------------------------------------
 
 
@@ -427,49 +381,25 @@ def _anything() -> Resource:
     return Resource("Scheme")
 
 
-def _account_of(voucher: Voucher) -> Account:
-    assert voucher.account_id is not None, "a granted voucher has an account"
-    return Account.objects.get(pk=voucher.account_id)
-
-
-def _move(
-    asset: str,
-    transfer_id: UUID,
-    debit: Account,
-    credit: Account,
-    amount_micro: int,
-    reason: str,
-    reference: str,
-) -> TransferOrder:
-    return TransferOrder(
-        transfer_id=transfer_id,
-        kind=Kind.POSTED,
-        debit_account_id=debit.pk,
-        credit_account_id=credit.pk,
-        amount_micro=amount_micro,
-        asset=asset,
-        reason=reason,
-        reference=reference,
-    )
-
-
 def _facts(
     scheme: Scheme,
     contract: Contract,
     amount_micro: int,
-    declared: frozenset[str],
+    declared: Iterable[str],
     *,
-    at: datetime,
+    applied_at: datetime,
     besides: Voucher | None = None,
 ) -> ApplicationFacts:
     """What is known of an application now; ``besides`` is the voucher that is being reviewed."""
     buyer: Organisation = contract.buyer
-    others = Voucher.objects.filter(contract=contract).exclude(
-        state__in=[Voucher.State.REFUSED, Voucher.State.WITHDRAWN]
-    )
+    others = Voucher.objects.filter(contract=contract).standing()
     if besides is not None:
         others = others.exclude(pk=besides.pk)
+    year = timezone.localdate(now()).year
     return ApplicationFacts(
+        applied_on=timezone.localdate(applied_at),
+        opens_on=scheme.opens_on,
+        closes_on=scheme.closes_on,
         amount_micro=amount_micro,
         applicant_kind=buyer.kind,
         eligible_micro=contract.eligible_micro,
@@ -477,25 +407,15 @@ def _facts(
         contract_begins_on=contract.begins_on,
         contract_ends_on=contract.ends_on,
         other_vouchers=tuple(others.values_list("number", flat=True)),
-        granted_this_year_micro=Voucher.objects.filter(scheme=scheme).granted_in(buyer, at.year),
+        granted_this_year_micro=Voucher.objects.filter(scheme=scheme).granted_in(buyer, year),
         pool_micro=free_micro(scheme_account(scheme, POOL)),
         relation=relation_between(
             buyer.pk,
             contract.provider_id,
             at_least_percent=scheme.rules.related_from_percent,
         ),
-        declared=declared,
+        declared=frozenset(declared),
     )
-
-
-def _check_window(scheme: Scheme) -> None:
-    today = now().date()
-    if not scheme.opens_on <= today <= scheme.closes_on:
-        raise VoucherRefused(
-            condition="scheme-window",
-            value=today.isoformat(),
-            threshold=f"{scheme.opens_on} to {scheme.closes_on}",
-        )
 
 
 def _refuse_unmet(verdicts: Iterable[Verdict]) -> None:
@@ -506,32 +426,45 @@ def _refuse_unmet(verdicts: Iterable[Verdict]) -> None:
         )
 
 
-def _as_data(verdicts: Iterable[Verdict]) -> list[dict[str, object]]:
-    return [
-        {"condition": v.condition, "met": v.met, "value": v.value, "threshold": v.threshold}
-        for v in verdicts
-    ]
+def _check_state(voucher: Voucher, needed: str) -> None:
+    """Read the state anew, now that the scheme is locked, and refuse another one."""
+    voucher.refresh_from_db(fields=["state"])
+    if voucher.state != needed:
+        raise _wrong_state(voucher, needed)
 
 
-def _decide(
-    principal: Principal,
-    voucher: Voucher,
-    state: str,
-    kind: str,
-    note: str,
-    *,
-    needed: str = Voucher.State.APPLIED,
-) -> Voucher:
-    """Move a voucher to its next state, once."""
-    moved = Voucher.objects.filter(pk=voucher.pk, state=needed).update(
+def _wrong_state(voucher: Voucher, needed: str) -> WrongState:
+    return WrongState(kind="voucher", id=voucher.number, state=voucher.state, needed=needed)
+
+
+def _check_known_state(state: str) -> str:
+    if state not in Voucher.State.values:
+        rule = "choose from " + ", ".join(Voucher.State.values)
+        raise InvalidField(field="state", value=state[:20], rule=rule)
+    return state
+
+
+def _decide(principal: Principal, voucher: Voucher, state: str, kind: str, note: str) -> None:
+    """Decide on an application, once."""
+    moved = Voucher.objects.filter(pk=voucher.pk, state=Voucher.State.APPLIED).update(
         state=state, decided_by_id=principal.person_id, decided_at=now(), note=note
     )
     if not moved:
         voucher.refresh_from_db(fields=["state"])
-        raise WrongState(kind="voucher", id=voucher.number, state=voucher.state, needed=needed)
-    voucher.refresh_from_db()
+        raise _wrong_state(voucher, Voucher.State.APPLIED)
+    voucher.refresh_from_db(fields=["state", "decided_by", "decided_at", "note"])
     _record(kind, principal, voucher)
-    return voucher
+
+
+def _move_between(
+    voucher: Voucher, debit: Account, credit: Account, amount_micro: int, why: str
+) -> None:
+    """Move an amount of a voucher between the pool and its account, once for each reason."""
+    asset, reference = voucher.scheme.asset, f"voucher:{voucher.number}"
+    transfer_id = uuid5(voucher.pk, why)
+    transfer(
+        [move(asset, transfer_id, debit, credit, amount_micro, f"{why}-voucher", reference)]
+    )
 
 
 def _record(kind: str, principal: Principal, voucher: Voucher) -> None:

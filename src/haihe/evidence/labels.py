@@ -1,0 +1,130 @@
+"""What the kinds and subjects of entries are called on pages, and where a subject's page is.
+
+Kinds are the words of the domains that record, and stable; this table only translates. A kind or
+subject that is not here is shown as it is. A subject's page is named by its URL, as menus name
+pages, so that no floor above is imported; a page that is not installed is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+KINDS: Mapping[str, str | Promise] = {
+    "agreement.accepted": _("Agreement accepted"),
+    "agreement.ended": _("Agreement ended"),
+    "agreement.proposed": _("Agreement proposed"),
+    "centre.connected": _("Centre connected"),
+    "contract.drawn_up": _("Contract drawn up"),
+    "contract.signed": _("Contract signed"),
+    "dataset.granted": _("Reading of a dataset granted"),
+    "dataset.policy_changed": _("Usage policy changed"),
+    "dataset.published": _("Dataset published"),
+    "dataset.read": _("Dataset read"),
+    "dataset.registered": _("Dataset registered"),
+    "dataset.version_registered": _("Dataset version registered"),
+    "dataset.withdrawn": _("Dataset withdrawn"),
+    "evaluation.recorded": _("Evaluation recorded"),
+    "evidence.key_rotated": _("Signing key replaced"),
+    "job.cancel_requested": _("Cancelling of a job asked for"),
+    "job.metered": _("Job metered"),
+    "job.requeued": _("Job put back in line"),
+    "job.settled": _("Job settled"),
+    "job.submitted": _("Job submitted"),
+    "log.verified": _("Evidence log checked"),
+    "membership.changed": _("Role of a member changed"),
+    "membership.joined": _("Member joined"),
+    "membership.removed": _("Member removed"),
+    "offer.set": _("Offer set"),
+    "organisation.ownership_recorded": _("Holding recorded"),
+    "organisation.registered": _("Organisation registered"),
+    "organisation.updated": _("Organisation updated"),
+    "organisation.verified": _("Organisation verified"),
+    "plan.imported": _("Plan imported"),
+    "platform.role_granted": _("Platform role granted"),
+    "platform.role_revoked": _("Platform role taken away"),
+    "pool.added": _("Pool added"),
+    "pool.drained": _("Pool drained"),
+    "pool.opened": _("Pool opened"),
+    "scenario.accepted": _("Scenario accepted"),
+    "scenario.declined": _("Scenario declined"),
+    "scenario.proposed": _("Scenario proposed"),
+    "scenario.revoked": _("Acceptance of a scenario revoked"),
+    "scheme.funded": _("Voucher scheme funded"),
+    "scheme.opened": _("Voucher scheme opened"),
+    "voucher.applied": _("Voucher applied for"),
+    "voucher.closed": _("Voucher closed"),
+    "voucher.paid": _("Voucher paid out"),
+    "voucher.refused": _("Voucher refused"),
+    "voucher.reserved": _("Voucher reserved"),
+    "voucher.withdrawn": _("Application withdrawn"),
+}
+SUBJECTS: Mapping[str, str | Promise] = {
+    "agreement": _("Agreement"),
+    "centre": _("Centre"),
+    "contract": _("Contract"),
+    "dataset": _("Dataset"),
+    "dataset-version": _("Dataset version"),
+    "evaluation": _("Evaluation"),
+    "evidence-key": _("Signing key"),
+    "evidence-log": _("Evidence log"),
+    "job": _("Job"),
+    "organisation": _("Organisation"),
+    "person": _("Person"),
+    "plan": _("Plan"),
+    "scenario": _("Scenario"),
+    "scheme": _("Voucher scheme"),
+    "system": _("Platform"),
+    "voucher": _("Voucher"),
+}
+_PAGES: Mapping[str, str] = {
+    "agreement": "data:agreement",
+    "contract": "compute:contract",
+    "evaluation": "packs:evaluation",
+    "job": "compute:job",
+    "organisation": "parties:organisation_by_id",
+    "scenario": "programme:scenario",
+    "voucher": "programme:voucher",
+}
+# The pages of these have their slug in the address; evidence names them by id, the ledger by slug.
+_PAGES_BY_SLUG: Mapping[str, str] = {
+    "centre": "compute:centre",
+    "dataset": "data:dataset",
+    "plan": "programme:plan",
+    "scheme": "programme:scheme",
+}
+
+
+def kind_label(kind: str) -> str | Promise:
+    """What a kind of entry is called."""
+    return KINDS.get(kind, kind)
+
+
+def name_parts(name: str) -> tuple[str | Promise, str]:
+    """A subject's or an actor's sort and its own name: ``job:0192...`` is a job, and which."""
+    sort, _colon, own = name.partition(":")
+    return (SUBJECTS.get(sort, sort), own) if own else ("", name)
+
+
+def page_of(subject: str) -> str:
+    """The address of the page of what a subject names; empty if there is none."""
+    sort, _colon, own = subject.partition(":")
+    name = _PAGES.get(sort) or (None if _is_id(own) else _PAGES_BY_SLUG.get(sort))
+    if not name:
+        return ""
+    try:
+        return reverse(name, args=[own])
+    except NoReverseMatch:
+        return ""
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,221 @@
+"""Pages of the evidence log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.db.models import Model
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from haihe.evidence import inspection, services
+from haihe.evidence.forms import LogFilter
+from haihe.evidence.labels import kind_label, name_parts, page_of
+from haihe.evidence.models import EvidenceCheckpoint, EvidenceEntry
+from haihe.evidence.proof import EntryProof, Step, steps
+from haihe.kernel.clock import now
+from haihe.kernel.errors import HaiheError, Unauthenticated
+from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
+from haihe.kernel.http import localized, status_of
+from haihe.kernel.pagination import MAX_LIMIT, Page
+from haihe.policy.http import Request
+
+M = TypeVar("M", bound=Model)
+ENTRY_COLUMNS = ("index", "id", "at", "kind", "subject", "actor", "parties", "data", "leaf")
+CHECKPOINT_COLUMNS = ("size", "root", "at", "key", "signature")
+
+
+@require_GET
+def log(request: Request) -> HttpResponse:
+    """The entries that the visitor may read, newest first."""
+    form = LogFilter(request.GET)
+    if not form.is_valid():
+        return _log_page(request, form, Page([], None), status=422)
+    find = partial(services.find, request.principal, **form.cleaned_data)
+    if export_asked(request):
+        every = _all_pages(lambda cursor: find(cursor=cursor, limit=MAX_LIMIT))
+        return export_table(request, map(_exported, every), columns=ENTRY_COLUMNS, name="evidence")
+    return _log_page(request, form, find(cursor=request.GET.get("cursor")))
+
+
+def _log_page(
+    request: Request, form: LogFilter, page: Page[EvidenceEntry], *, status: int = 200
+) -> HttpResponse:
+    context = {
+        "form": form,
+        "page": page,
+        "rows": [_shown(row) for row in page.items],
+        "head": services.head(request.principal),
+        "is_narrowed": any(form.cleaned_data.values()),
+        "subject_page": page_of(form.cleaned_data.get("subject", "")),
+        "as_of": now(),
+    }
+    return render(request, "evidence/log.html", context, status=status)
+
+
+@require_GET
+def entry(request: Request, entry_id: UUID) -> HttpResponse:
+    """One entry and its proof; the proof alone for who may not read the content."""
+    found = inspection.prove(request.principal, entry_id)
+    row = services.get(request.principal, entry_id) if found.entry_text else None
+    context = {
+        "entry": _shown(row) if row else None,
+        "entry_id": entry_id,
+        "proof": found,
+        "steps": _steps(found),
+        "as_of": now(),
+    }
+    return render(request, "evidence/entry.html", context)
+
+
+@require_GET
+def proof(request: Request, entry_id: UUID) -> HttpResponse:
+    """The proof as a file that is checked offline."""
+    found = inspection.prove(request.principal, entry_id)
+    response = HttpResponse(found.text() + "\n", content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="proof-{found.index}.json"'
+    return response
+
+
+@require_GET
+def subject(request: Request, subject: str) -> HttpResponse:
+    """Go to what a subject names; where it has no page, to the entries about it."""
+    address = page_of(subject)
+    if address:
+        return HttpResponseRedirect(address)
+    return HttpResponseRedirect(reverse("evidence:log") + "?" + urlencode({"subject": subject}))
+
+
+@require_GET
+def checkpoints(request: Request) -> HttpResponse:
+    """The signed checkpoints and the keys that they are checked with."""
+    read = partial(services.checkpoints, request.principal)
+    if export_asked(request):
+        rows = map(_exported_checkpoint, _all_pages(lambda c: read(cursor=c, limit=MAX_LIMIT)))
+        return export_table(request, rows, columns=CHECKPOINT_COLUMNS, name="checkpoints")
+    page = read(cursor=request.GET.get("cursor"))
+    context = {
+        "page": page,
+        "rows": [_exported_checkpoint(row) for row in page.items],
+        "keys": inspection.signing_keys(request.principal),
+        "may_rotate": inspection.may_rotate_key(request.principal),
+        "as_of": now(),
+    }
+    return render(request, "evidence/checkpoints.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def rotate_key(request: Request) -> HttpResponse:
+    """Say what replacing the key means; do it on POST."""
+    problem, status = "", 200
+    if request.method == "POST":
+        try:
+            key = services.rotate_key(request.principal)
+        except Unauthenticated:
+            raise
+        except HaiheError as error:
+            problem, status = localized(error), status_of(error)
+        else:
+            messages.success(
+                request, _("Checkpoints are signed with key %(key)s now.") % {"key": key.pk}
+            )
+            return redirect("evidence:checkpoints")
+    context = {
+        "problem": problem,
+        "keys": inspection.signing_keys(request.principal),
+        "may_rotate": inspection.may_rotate_key(request.principal),
+    }
+    return render(request, "evidence/rotate_key.html", context, status=status)
+
+
+@require_http_methods(["GET", "POST"])
+def verify(request: Request) -> HttpResponse:
+    """When the log was last checked, and how anybody checks it; check it now on POST."""
+    problem, status = "", 200
+    if request.method == "POST":
+        try:
+            found = inspection.check_log(request.principal)
+        except Unauthenticated:
+            raise
+        except HaiheError as error:
+            problem, status = localized(error), status_of(error)
+        else:
+            size = found.size if found else 0
+            messages.success(
+                request, _("The log holds all that was seen of it: %(size)s entries.") % {"size": size}
+            )
+            return redirect("evidence:verify")
+    check = inspection.last_check(request.principal)
+    context = {
+        "problem": problem,
+        "head": services.head(request.principal),
+        "check": check,
+        "checked_by": name_parts(check.actor) if check else None,
+        "keys": inspection.signing_keys(request.principal),
+        "may_check": inspection.may_check(request.principal),
+        "as_of": now(),
+    }
+    return render(request, "evidence/verify.html", context, status=status)
+
+
+def _shown(row: EvidenceEntry) -> dict[str, Any]:
+    """An entry as the pages show it."""
+    subject_sort, subject_name = name_parts(row.subject)
+    actor_sort, actor_name = name_parts(row.actor)
+    return {
+        "row": row,
+        "kind": kind_label(row.kind),
+        "subject_sort": subject_sort,
+        "subject_name": subject_name,
+        "subject_page": page_of(row.subject),
+        "actor_sort": actor_sort,
+        "actor_name": actor_name,
+    }
+
+
+def _steps(found: EntryProof) -> list[Step]:
+    path = [bytes.fromhex(sibling) for sibling in found.path]
+    return steps(bytes.fromhex(found.leaf), found.index, found.checkpoint.size, path)
+
+
+def _exported(row: EvidenceEntry) -> dict[str, Any]:
+    return {
+        "index": row.index,
+        "id": row.id,
+        "at": row.at,
+        "kind": row.kind,
+        "subject": row.subject,
+        "actor": row.actor,
+        "parties": row.parties_json,
+        "data": row.data_json,
+        "leaf": bytes(row.leaf).hex(),
+    }
+
+
+def _exported_checkpoint(row: EvidenceCheckpoint) -> dict[str, Any]:
+    return {
+        "size": row.size,
+        "root": bytes(row.root).hex(),
+        "at": row.at,
+        "key": row.key_id,
+        "signature": bytes(row.signature).hex(),
+    }
+
+
+def _all_pages(read: Callable[[str | None], Page[M]]) -> Iterator[M]:
+    """The rows of all pages, as far as a file takes them."""
+    cursor: str | None = None
+    for _page in range(EXPORT_ROWS // MAX_LIMIT):
+        page = read(cursor)
+        yield from page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return

@@ -1,0 +1,56 @@
+"""Forms whose service may refuse: the page says why, with the right status, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from http import HTTPStatus
+from types import TracebackType
+
+from django.forms import ChoiceField, Form
+from django.utils.functional import Promise
+
+from haihe.kernel.errors import HaiheError, Unauthenticated
+from haihe.kernel.http import localized, status_of
+
+
+class Refusable(Form):
+    """A form that remembers the error with which a service refused it."""
+
+    refusal: HaiheError | None = None
+
+    @property
+    def status(self) -> int:
+        """The status of a page that shows the form again."""
+        if self.refusal is not None:
+            return status_of(self.refusal)
+        return HTTPStatus.UNPROCESSABLE_ENTITY if self.errors else HTTPStatus.OK
+
+
+class shown_on(AbstractContextManager[None, bool]):  # noqa: N801 (reads as a verb: with shown_on(form))
+    """Call a service for a valid form; if it refuses, the form shows why.
+
+    That somebody is not signed in is let through: they sign in first and then see the form.
+    """
+
+    def __init__(self, form: Refusable) -> None:
+        self.form = form
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, HaiheError) or isinstance(error, Unauthenticated):
+            return False
+        self.form.refusal = error
+        self.form.add_error(None, localized(error))
+        return True
+
+
+def offer(form: Form, name: str, choices: Iterable[tuple[str, str | Promise]]) -> None:
+    """Give a choice field the choices that are known only when the form is shown."""
+    field = form.fields[name]
+    assert isinstance(field, ChoiceField)
+    field.choices = list(choices)

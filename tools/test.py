@@ -1,0 +1,95 @@
+"""All tests: on SQLite, on PostgreSQL, in the browser, and by killing processes.
+
+Prints how many ran where. Under ``CI`` a test that was skipped counts as failed: what a machine
+lacks, ``.ci/run`` installs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+
+from haihe.cli import postgres
+
+WORKERS = os.environ.get("HAIHE_TEST_WORKERS", "2")
+
+
+@dataclass
+class Result:
+    """What one round of pytest did."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+
+def pytest(name: str, *arguments: str, url: str = "") -> Result:
+    """One round; its counts are read from pytest's own report."""
+    print(f"\n== {name} ==", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="haihe-test-") as home:
+        report = Path(home) / "report.xml"
+        environment = {**os.environ, "HAIHE_HOME": home, "HAIHE_DATABASE_URL": url}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
+            env=environment,
+            check=False,
+        )
+        result = Result(name, seconds=time.monotonic() - began)
+        if report.exists():
+            for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+                total = int(suite.get("tests", 0))
+                result.failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+                result.skipped += int(suite.get("skipped", 0))
+                result.passed += total - result.failed - result.skipped
+        if done.returncode != 0 and result.failed == 0:
+            result.failed = 1
+    return result
+
+
+def main() -> int:
+    """Run all rounds and sum up; 0 if nothing failed and, under CI, nothing was skipped."""
+    parallel = ("-n", WORKERS, "--dist", "loadfile")
+    usual = "not browser and not faults"
+    results = [pytest("SQLite", *parallel, "-m", usual)]
+    if postgres.binaries() is None:
+        print(f"\nPostgreSQL is not installed, its round is skipped: {postgres.INSTALL}")
+        results.append(Result("PostgreSQL", skipped=1))
+    else:
+        with postgres.server(fast=True) as url:
+            results.append(pytest("PostgreSQL", *parallel, "-m", usual, url=url))
+    results.append(pytest("Faults", "-m", "faults"))
+    results.append(pytest("Browser", "-m", "browser"))
+    return conclude(results)
+
+
+def conclude(results: list[Result]) -> int:
+    """Print the table and the closing line."""
+    print()
+    for result in results:
+        print(
+            f"{result.name:<11} {result.passed:>5} passed {result.failed:>4} failed "
+            f"{result.skipped:>4} skipped  in {result.seconds:.0f} s"
+        )
+    passed, failed, skipped = (
+        sum(getattr(result, name) for result in results) for name in ("passed", "failed", "skipped")
+    )
+    if os.environ.get("CI") and skipped:
+        print("A test was skipped under CI: .ci/run must install what it lacks.")
+        failed += skipped
+        skipped = 0
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
