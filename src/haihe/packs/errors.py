@@ -8,6 +8,7 @@ Invalid
 NotFound
 ├── PackNotFound            no such pack
 ├── InputMissing            a declared table was not given
+├── NoSampleData            a pack brings no data to be tried with
 └── OutputMissing           a run left out a file that it must leave
 Denied
 └── InputNotPermitted       a pack asks for a table it did not ask permission for
@@ -361,3 +362,16 @@ class DatasetMissing(Invalid):
 
     pack: str
     input: str
+
+
+@dataclass(kw_only=True, eq=False)
+class NoSampleData(NotFound):
+    """A pack was to be tried on its own data, and brings none."""
+
+    code: ClassVar[str] = "packs.no_sample_data"
+    template: ClassVar[str] = gettext_noop(
+        "Pack {pack} brings no sample data. Run it on a dataset: haihe packs run {pack} "
+        "--organisation SLUG --input NAME=SLUG@VERSION."
+    )
+
+    pack: str

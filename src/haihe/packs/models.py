@@ -1,16 +1,27 @@
-"""The table of evaluations."""
+"""The tables of evaluations and of conformance checks."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, Self
+from uuid import UUID
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from haihe.compute.models import Job
 from haihe.kernel.models import Entity
 from haihe.parties.models import Organisation
 from haihe.policy.domain import Resource
+
+
+class EvaluationQuerySet(models.QuerySet["Evaluation"]):
+    """Reads of evaluations."""
+
+    def visible_to(self, organisations: frozenset[UUID]) -> Self:
+        """Those of one's own organisations, and those that belong to accepted scenarios."""
+        return self.filter(Q(organisation__in=organisations) | Q(is_public=True))
 
 
 class Evaluation(Entity):
@@ -38,6 +49,8 @@ class Evaluation(Entity):
     message = models.TextField(blank=True)
     is_public = models.BooleanField(default=False)
 
+    objects: ClassVar[EvaluationQuerySet] = EvaluationQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta:
         indexes: ClassVar[list[models.Index]] = [models.Index(fields=["organisation", "-id"])]
 
@@ -49,3 +62,33 @@ class Evaluation(Entity):
         return Resource(
             "Evaluation", str(self.pk), organisation=self.organisation_id, public=self.is_public
         )
+
+
+class PackCheckQuerySet(models.QuerySet["PackCheck"]):
+    """Reads of conformance checks."""
+
+    def newest_of(self, packs: Iterable[str]) -> dict[str, PackCheck]:
+        """The newest checks of each of these packs, by the pack's name."""
+        rows = self.filter(pack__in=list(packs)).order_by("pk")
+        return {row.pack: row for row in rows}
+
+
+class PackCheck(Entity):
+    """How an installed pack came out of the conformance checks, and the tier that it reached.
+
+    ``sha256`` is the hash of the pack's manifest and code: of other code this says nothing.
+    """
+
+    pack = models.CharField(max_length=80)
+    pack_version = models.CharField(max_length=40)
+    sha256 = models.CharField(max_length=64)
+    tier = models.CharField(max_length=10, blank=True)
+    results = models.JSONField()
+
+    objects: ClassVar[PackCheckQuerySet] = PackCheckQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["pack", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.pack} {self.tier or 'no tier'}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import polars as pl
 from django.db.models import QuerySet
 
 from haihe.compute.domain import InputRef, JobSpec, JobState, spec_from
@@ -16,23 +19,33 @@ from haihe.compute.services.jobs import attempt_folder
 from haihe.compute.services.quotes import request_quote
 from haihe.data.services import find_version, read_frame
 from haihe.evidence.services import record
-from haihe.kernel.errors import HaiheError, MissingRecord
+from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord
 from haihe.kernel.ids import parse_id
 from haihe.kernel.outbox import emit
+from haihe.kernel.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from haihe.kernel.work import unit_of_work
+from haihe.packs.checks import Report, Status
 from haihe.packs.discovery import PackSource, find_pack, installed_packs
 from haihe.packs.domain import Manifest
-from haihe.packs.errors import DatasetMissing
+from haihe.packs.errors import DatasetMissing, OutputMissing, PackNotFound
 from haihe.packs.evaluation import Evaluation as Judgement
 from haihe.packs.evaluation import evaluate_outputs
-from haihe.packs.models import Evaluation
+from haihe.packs.models import Evaluation, PackCheck
+from haihe.packs.outputs import (
+    EXPLANATIONS_FILE,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+    read_predictions,
+)
+from haihe.packs.protocol import DECISION, FOLD, ID, SCORE
 from haihe.parties.services import find_organisation
-from haihe.policy.domain import PlatformRole, Principal, Resource, system_principal
-from haihe.policy.services import authorize
+from haihe.policy.domain import Principal, Resource, system_principal
+from haihe.policy.services import authorize, is_allowed
 
 SEED = 0
 PACK_LABEL = "pack"
 EVALUATOR = system_principal("evaluator")
+VERSION_DIGITS = 9
 
 
 def list_packs(principal: Principal) -> list[PackSource]:
@@ -42,9 +55,18 @@ def list_packs(principal: Principal) -> list[PackSource]:
 
 
 def read_pack(principal: Principal, name: str) -> PackSource:
-    """An installed pack."""
+    """An installed pack, by its name and never by the path of a folder.
+
+    Raises
+    ------
+    PackNotFound
+        If no installed distribution offers it.
+    """
     authorize(principal, "pack.read", Resource("Pack", name))
-    return find_pack(name)
+    found = next((source for source in installed_packs() if source.name == name), None)
+    if found is None:
+        raise PackNotFound(name=name)
+    return found
 
 
 def quote_pack(
@@ -71,12 +93,15 @@ def quote_pack(
 
 def pack_job(manifest: Manifest, inputs: Mapping[str, str]) -> JobSpec:
     """The job that takes a pack through the protocol."""
-    refs = []
-    for declared in manifest.inputs:
-        if declared.name not in inputs:
-            raise DatasetMissing(pack=manifest.name, input=declared.name)
-        slug, _, number = inputs[declared.name].partition("@")
-        refs.append(InputRef(name=declared.name, dataset=slug, version=int(number or 0)))
+    names = [declared.name for declared in manifest.inputs]
+    missing = next((name for name in names if name not in inputs), None)
+    if missing is not None:
+        raise DatasetMissing(pack=manifest.name, input=missing)
+    unknown = next((name for name in inputs if name not in names), None)
+    if unknown is not None:
+        rule = "choose from " + ", ".join(names)
+        raise InvalidField(field="inputs", value=unknown[:60], rule=rule)
+    refs = [_input_ref(name, inputs[name]) for name in names]
     return spec_from(
         {
             "name": f"pack-{manifest.name.replace('_', '-')}",
@@ -117,13 +142,19 @@ def evaluate_job(job_id: UUID) -> Evaluation | None:
     return _record(job, manifest, folder, fields)
 
 
-def list_evaluations(principal: Principal) -> QuerySet[Evaluation]:
-    """Evaluations that the caller may see."""
+def list_evaluations(
+    principal: Principal, *, pack: str = "", state: str = ""
+) -> QuerySet[Evaluation]:
+    """Evaluations that the caller may see: public ones, and those of their organisations."""
+    authorize(principal, "evaluation.read", Resource("Evaluation", public=True))
+    if state and state not in Evaluation.State.values:
+        rule = "choose from " + ", ".join(Evaluation.State.values)
+        raise InvalidField(field="state", value=state[:20], rule=rule)
     rows = Evaluation.objects.select_related("organisation", "job")
-    if principal.platform_roles & {PlatformRole.OFFICER, PlatformRole.AUDITOR}:
-        return rows
-    mine = rows.filter(organisation__in=principal.organisations())
-    return mine | rows.filter(is_public=True)
+    if not is_allowed(principal, "evaluation.read", Resource("Evaluation")):
+        rows = rows.visible_to(principal.organisations())
+    rows = rows.filter(pack=pack) if pack else rows
+    return rows.filter(state=state) if state else rows
 
 
 def find_evaluation(principal: Principal, evaluation_id: str | UUID) -> Evaluation:
@@ -138,10 +169,177 @@ def find_evaluation(principal: Principal, evaluation_id: str | UUID) -> Evaluati
     return evaluation
 
 
-def explanations_of(evaluation: Evaluation) -> Path:
-    """Where the pack's reasons per case lie; the caller has read the evaluation."""
+# --- cases ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One case as the pack saw it: its score, its decision (None: it abstained), its reasons.
+
+    Beyond a limit of cases a run keeps reasons of the first only; then there are none here.
+    """
+
+    id: str
+    fold: int
+    score: float
+    decision: bool | None
+    reasons: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class CasePage:
+    """Cases in the order of their ids, and how many there are of each decision."""
+
+    items: Sequence[Case]
+    next_cursor: str | None
+    counts: Mapping[str, int]
+
+
+DECISIONS: Mapping[str, bool | None] = {"positive": True, "negative": False, "abstained": None}
+
+
+def list_cases(
+    principal: Principal,
+    evaluation_id: str | UUID,
+    *,
+    decision: str = "",
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> CasePage:
+    """The cases of an evaluation with the reasons for each, for whoever may read its job's outputs.
+
+    A published score is everybody's; what it says of single cases stays with the organisation that
+    may use the data. ``cursor`` is the id of the last case of the page before.
+    """
+    evaluation = _readable_inside(principal, evaluation_id)
+    if decision and decision not in DECISIONS:
+        rule = "choose from " + ", ".join(DECISIONS)
+        raise InvalidField(field="decision", value=decision[:20], rule=rule)
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidField(field="limit", value=limit, rule=f"give 1 to {MAX_LIMIT}")
+    folder = _outputs_of(evaluation)
+    found = _predictions(evaluation, folder)
+    counts = {name: len(_decided(found, value)) for name, value in DECISIONS.items()}
+    if decision:
+        found = _decided(found, DECISIONS[decision])
+    if cursor:
+        found = found.filter(pl.col(ID) > cursor)
+    shown = found.head(limit)
+    last = shown[ID][-1] if len(found) > limit else None
+    return CasePage(_cases(shown, folder), last, counts)
+
+
+def find_case(principal: Principal, evaluation_id: str | UUID, case_id: str) -> Case:
+    """One case with all its reasons."""
+    evaluation = _readable_inside(principal, evaluation_id)
+    folder = _outputs_of(evaluation)
+    found = _predictions(evaluation, folder).filter(pl.col(ID) == case_id)
+    if found.is_empty():
+        raise MissingRecord(kind="case", id=case_id[:80])
+    return _cases(found, folder)[0]
+
+
+def pack_tables(principal: Principal, evaluation_id: str | UUID) -> list[dict[str, Any]]:
+    """The tables that the pack itself made of its scores; shown as its own, never a score."""
+    folder = _outputs_of(_readable_inside(principal, evaluation_id))
+    tables: list[dict[str, Any]] = _document(folder, REPORT_FILE)["tables"]
+    return tables
+
+
+def may_see_cases(principal: Principal, evaluation: Evaluation) -> bool:
+    """Whether a page shows the way to an evaluation's cases."""
+    return is_allowed(principal, "job.read_log", evaluation.job.resource())
+
+
+# --- conformance ---------------------------------------------------------------------------------
+
+
+def record_check(principal: Principal, source: PackSource, report: Report) -> PackCheck:
+    """Keep how an installed pack came out of its checks, so that pages can show its tier."""
+    authorize(principal, "system.manage", Resource("Platform", "platform"))
+    digest = source.sha256()
+    with unit_of_work():
+        check = PackCheck.objects.create(
+            pack=source.name,
+            pack_version=source.version,
+            sha256=digest,
+            tier=str(report.tier or ""),
+            results=[asdict(result) for result in report.results],
+        )
+        record(
+            "pack.checked",
+            subject=f"pack:{source.name}",
+            actor=principal,
+            data={
+                "pack_version": source.version,
+                "sha256": digest,
+                "tier": check.tier,
+                "failed": [r.check for r in report.results if r.status is Status.FAILED],
+            },
+        )
+    return check
+
+
+def checks_of(principal: Principal, sources: Iterable[PackSource]) -> dict[str, PackCheck]:
+    """The newest checks of these packs, where they are of the code that is installed now."""
+    authorize(principal, "pack.read", Resource("Pack"))
+    by_name = {source.name: source for source in sources}
+    newest = PackCheck.objects.newest_of(by_name)
+    return {name: check for name, check in newest.items() if check.sha256 == by_name[name].sha256()}
+
+
+# --- helpers -------------------------------------------------------------------------------------
+
+
+def _input_ref(name: str, text: str) -> InputRef:
+    slug, _, number = text.partition("@")
+    if not slug or not number.isascii() or not number.isdigit() or len(number) > VERSION_DIGITS:
+        raise InvalidField(field=f"inputs.{name}", value=text[:80], rule="give SLUG@VERSION")
+    return InputRef(name=name, dataset=slug, version=int(number))
+
+
+def _readable_inside(principal: Principal, evaluation_id: str | UUID) -> Evaluation:
+    evaluation = find_evaluation(principal, evaluation_id)
+    authorize(principal, "job.read_log", evaluation.job.resource())
+    return evaluation
+
+
+def _outputs_of(evaluation: Evaluation) -> Path:
     newest = evaluation.job.attempts.order_by("-number")[0]
-    return attempt_folder(evaluation.job_id, newest.number) / "outputs" / "explanations.json"
+    return attempt_folder(evaluation.job_id, newest.number) / "outputs"
+
+
+def _predictions(evaluation: Evaluation, folder: Path) -> pl.DataFrame:
+    rows = evaluation.details.get("rows", 0)
+    return read_predictions(folder, PREDICTIONS_FILE, pack=evaluation.pack, max_rows=rows).sort(ID)
+
+
+def _decided(found: pl.DataFrame, decision: bool | None) -> pl.DataFrame:
+    return found.filter(pl.col(DECISION).eq_missing(pl.lit(decision, dtype=pl.Boolean)))
+
+
+def _document(folder: Path, file: str) -> dict[str, Any]:
+    """A document that a run left."""
+    try:
+        document: dict[str, Any] = json.loads((folder / file).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputMissing(file=file, place=str(folder), reason=str(error)) from error
+    return document
+
+
+def _cases(found: pl.DataFrame, folder: Path) -> list[Case]:
+    told = _document(folder, EXPLANATIONS_FILE)["cases"]
+    reasons = {item["id"]: item["reasons"] for item in told}
+    return [
+        Case(
+            id=row[ID],
+            fold=row[FOLD],
+            score=row[SCORE],
+            decision=row[DECISION],
+            reasons=reasons.get(row[ID], ()),
+        )
+        for row in found.iter_rows(named=True)
+    ]
 
 
 def _judge(manifest: Manifest, job: Job, folder: Path) -> Judgement:

@@ -308,8 +308,9 @@ def _table_fault(table: Table) -> str | None:
     if set(table.columns) != set(table.frame.columns):
         return "each column needs a title, and each title a column"
     for values in table.frame:
-        plain = values.dtype.is_numeric() or values.dtype in (pl.String, pl.Boolean, pl.Null)
-        finite = not values.dtype.is_float() or values.is_finite().fill_null(True).all()
+        kind = values.dtype
+        plain = kind.is_integer() or kind.is_float() or kind in (pl.String, pl.Boolean, pl.Null)
+        finite = not kind.is_float() or values.is_finite().fill_null(True).all()
         if not plain or not finite:
             return f"column {values.name} holds other things than text and finite numbers"
     return None

@@ -10,6 +10,7 @@ from haihe.data.services.agreements import (
     end_agreement,
     find_agreement,
     list_agreements,
+    possible_consumers,
     propose_agreement,
 )
 from haihe.data.services.catalogue import (
@@ -53,6 +54,7 @@ __all__ = [
     "list_datasets",
     "may_read_content",
     "open_content",
+    "possible_consumers",
     "possible_holders",
     "preview",
     "propose_agreement",

@@ -18,8 +18,8 @@ from haihe.kernel.ids import parse_id
 from haihe.kernel.outbox import emit
 from haihe.kernel.work import unit_of_work
 from haihe.parties.models import Organisation
-from haihe.parties.services import find_organisation
-from haihe.policy.domain import Principal, Resource
+from haihe.parties.services import find_organisation, organisations_of
+from haihe.policy.domain import MANAGING, Principal, Resource
 from haihe.policy.services import authorize, is_allowed
 
 
@@ -98,6 +98,14 @@ def list_agreements(principal: Principal, *, dataset: str = "") -> QuerySet[Agre
             authorize(principal, "agreement.read", own)
         rows = rows.visible_to(mine)
     return rows.filter(dataset__slug=dataset) if dataset else rows
+
+
+def possible_consumers(principal: Principal) -> list[Organisation]:
+    """The organisations for which the caller may accept terms; at least one."""
+    own = organisations_of(principal, *MANAGING)
+    parties = frozenset(organisation.pk for organisation in own[:1])
+    authorize(principal, "agreement.accept", Resource("Agreement", parties=parties))
+    return own
 
 
 def find_agreement(principal: Principal, agreement_id: str | UUID) -> Agreement:

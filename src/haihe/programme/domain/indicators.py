@@ -84,6 +84,7 @@ def sampled(
     for step in range(steps):
         at = begins + (ends - begins) * step / (steps - 1)
         while upcoming is not None and upcoming.at <= at:
-            upcoming, value = next(known, None), upcoming.value
+            value = upcoming.value
+            upcoming = next(known, None)
         samples.append(Point(at, value))
     return samples

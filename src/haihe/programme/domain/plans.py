@@ -162,11 +162,12 @@ def plan_from(data: Mapping[str, Any]) -> PlanDocument:
 def _measure(item: Mapping[str, Any], groups: Any, units: Any) -> Measure:
     identity = _code(item, "id", "[[measures]]")
     place = f"measure {identity}"
+    named = _words(item, "units", place)
     return Measure(
         id=identity,
         group=_text(groups, _word(item, "group", place), f"{place}: [groups]"),
         title=_text(item, "title", place),
-        units=tuple(_text(units, unit, f"{place}: [units]") for unit in _words(item, "units", place)),
+        units=tuple(_text(units, unit, f"{place}: [units]") for unit in named),
     )
 
 

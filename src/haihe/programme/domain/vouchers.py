@@ -1,4 +1,4 @@
-"""Compute vouchers: the dated rules under which one is granted, and how an application comes out."""
+"""Compute vouchers: the dated rules by which they are granted, and how an application comes out."""
 
 from __future__ import annotations
 

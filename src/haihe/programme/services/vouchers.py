@@ -462,9 +462,7 @@ def _move_between(
     """Move an amount of a voucher between the pool and its account, once for each reason."""
     asset, reference = voucher.scheme.asset, f"voucher:{voucher.number}"
     transfer_id = uuid5(voucher.pk, why)
-    transfer(
-        [move(asset, transfer_id, debit, credit, amount_micro, f"{why}-voucher", reference)]
-    )
+    transfer([move(asset, transfer_id, debit, credit, amount_micro, f"{why}-voucher", reference)])
 
 
 def _record(kind: str, principal: Principal, voucher: Voucher) -> None:
