@@ -1,7 +1,7 @@
 """Writes the reference pages and the OpenAPI document from the code.
 
-    python tools/reference.py            write them
-    python tools/reference.py --check    fail if what is committed differs from the code
+python tools/reference.py            write them
+python tools/reference.py --check    fail if what is committed differs from the code
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from haihe.cli import postgres
 
 WORKERS = os.environ.get("HAIHE_TEST_WORKERS", "2")

@@ -1,4 +1,4 @@
-"""A home folder for each test, and a database whose transactions commit."""
+"""A database whose transactions commit, and a hand that lifts its triggers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,9 @@ import pytest
 from django.db import connection
 
 from haihe.evidence.models import EvidenceKey, EvidenceLog
-from haihe.kernel.settings import load_settings
 
 triggers = importlib.import_module("haihe.evidence.migrations.0002_triggers")
 Execute = Callable[[str], None]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home with no keys and no witness in it."""
-    monkeypatch.setenv("HAIHE_HOME", str(tmp_path))
-    load_settings.cache_clear()
-    yield tmp_path
-    load_settings.cache_clear()
 
 
 @contextmanager

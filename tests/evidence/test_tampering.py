@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -26,7 +27,7 @@ from haihe.evidence.errors import (
     NotATrustFile,
     TrustOfOtherLog,
 )
-from haihe.evidence.merkle import leaf_hash
+from haihe.evidence.merkle import EMPTY_ROOT, leaf_hash
 from haihe.evidence.models import EvidenceEntry, EvidenceLog, EvidenceNode
 from haihe.evidence.services import (
     consistency_proof,
@@ -369,6 +370,16 @@ def test_a_witness_that_fell_behind_catches_up(
     assert verify_log().size == 3
     log()
     assert witness().size == 4
+
+
+def test_the_witness_of_another_log_is_kept(
+    committed: Path, witness: Callable[[], Checkpoint | None]
+) -> None:
+    log()
+    other = replace(witness(), log="other", size=0, root=EMPTY_ROOT.hex())
+    files.write_witness(committed, other)
+    log()
+    assert witness() == other
 
 
 def test_work_is_done_even_if_the_witness_cannot_be_written(

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid5
 
 from haihe.compute.domain import JobState, spec_from
-from haihe.compute.models import Centre, Contract, Job, Quote
+from haihe.compute.models import Contract, Job, Quote
 from haihe.compute.services import centres, contracts, jobs, quotes
 from haihe.compute.tasks import Dispatcher
 from haihe.data import services as data
@@ -202,5 +202,3 @@ def _finish() -> None:
             return
         time.sleep(0.05)
     raise TimeoutError("the job did not end")
-
-

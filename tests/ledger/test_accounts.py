@@ -103,7 +103,9 @@ def test_a_deposit_is_recorded_by_the_operator_and_by_nobody_else(payee: Account
     with pytest.raises(NotAllowed):
         pay_in(member(payee.owner_id, Role.OWNER))
     with pytest.raises(ScopeMissing):
-        pay_in(Principal(id=OPERATOR.id, platform_roles=OPERATOR.platform_roles, scopes=frozenset()))
+        pay_in(
+            Principal(id=OPERATOR.id, platform_roles=OPERATOR.platform_roles, scopes=frozenset())
+        )
     assert balance(payee) == (0, 0, 0)
     pay_in(OPERATOR)
     assert balance(payee) == (500, 0, 0)

@@ -61,8 +61,7 @@ def test_of_several_resolutions_of_one_hold_exactly_one_wins() -> None:
         hold = pending(payer.pk, payee.pk, 10)
         transfer([hold])
         orders = [
-            resolve(kind, hold.transfer_id)
-            for kind in (Kind.POST, Kind.POST, Kind.VOID, Kind.POST)
+            resolve(kind, hold.transfer_id) for kind in (Kind.POST, Kind.POST, Kind.VOID, Kind.POST)
         ]
         outcomes = at_once(lambda n: transfer([orders[n]]))  # noqa: B023
         assert kinds(outcomes) == {"list": 1, AlreadyResolved.__name__: 3}

@@ -32,7 +32,9 @@ def test_a_statement_is_for_the_owner_and_the_auditor(payer: Account, payee: Acc
     with pytest.raises(NotSignedIn):
         statement(ANONYMOUS, payer.pk)
     for stranger in (
-        Principal(id=UUID(int=1), memberships=frozenset({(payee.owner_id or new_id(), Role.OWNER)})),
+        Principal(
+            id=UUID(int=1), memberships=frozenset({(payee.owner_id or new_id(), Role.OWNER)})
+        ),
         Principal(id=UUID(int=1), platform_roles=frozenset({PlatformRole.OPERATOR})),
     ):
         with pytest.raises(NotAllowed):
@@ -124,6 +126,20 @@ def test_a_statement_as_of_a_time_stays_as_it_was(
                 assert balance_of(SYSTEM, account.pk, as_of=later) == balance
     before = statement(SYSTEM, payer.pk, as_of=datetime(2025, 12, 31, tzinfo=UTC))
     assert (before.rows, before.closing_micro, before.balance) == ([], 0, Balance())
+
+
+def test_a_clock_that_steps_back_tears_no_hole_in_a_statement(
+    payer: Account, payee: Account, watch: Watch
+) -> None:
+    ahead = watch.pass_(seconds=10)
+    transfer([posted(payer.pk, payee.pk, 1)])
+    back = watch.pass_(seconds=-4)
+    transfer([posted(payer.pk, payee.pk, 2)])
+    watch.pass_(seconds=60)
+    for as_of in (back, ahead):
+        page = statement(SYSTEM, payee.pk, as_of=as_of)
+        assert [row.balance_micro for row in page.rows] == [3, 1]
+        assert page.balance == Balance(3)
 
 
 def test_an_account_without_transfers_has_an_empty_statement() -> None:

@@ -195,9 +195,13 @@ def test_a_batch_is_carried_out_in_its_order_or_not_at_all(payer: Account, payee
 
 
 def test_a_failure_after_the_transfer_undoes_it(payer: Account, payee: Account) -> None:
-    with pytest.raises(RuntimeError), unit_of_work():
+    @unit_of_work()
+    def pay_and_fail() -> None:
         transfer([posted(payer.pk, payee.pk, 400)])
         raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        pay_and_fail()
     assert balance(payer) == (1_000, 0, 0)
 
 

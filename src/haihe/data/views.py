@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Model, QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -31,6 +32,7 @@ from haihe.kernel.pagination import MAX_LIMIT, paginate
 from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 
+M = TypeVar("M", bound=Model)
 SHOWN_AGREEMENTS = 20
 AGREEMENT_TONES = {"proposed": "info", "accepted": "good", "ended": "idle"}
 UPLOAD_FORM = "#upload"
@@ -45,7 +47,7 @@ def datasets(request: Request) -> HttpResponse:
     if export_asked(request):
         return export_table(
             request,
-            ({**vars(row), "holder": row.organisation} for row in rows.order_by("-pk")[:EXPORT_ROWS]),
+            (vars(row) | {"holder": str(row.organisation)} for row in _newest(rows)),
             columns=[
                 "slug", "title", "title_en", "holder", "licence", "is_published",
                 "newest_number", "newest_rows", "newest_at", "created_at",
@@ -109,7 +111,7 @@ def dataset(request: Request, slug: str) -> HttpResponse:
         "data/dataset.html",
         {
             "dataset": found,
-            "purposes": [PURPOSE_LABELS[purpose] for purpose in found.policy.purposes],
+            "purposes": _purposes(found),
             "page": page,
             "agreements": [_agreement_row(row) for row in agreements],
             "as_of": now(),
@@ -250,7 +252,7 @@ def terms(request: Request, slug: str) -> HttpResponse:
             accepted = services.accept_terms(request.principal, slug, **form.cleaned_data)
             messages.success(request, _("The terms are accepted. Jobs may read the dataset now."))
             return redirect("data:agreement", accepted.pk)
-    context = {"form": form, "dataset": found}
+    context = {"form": form, "dataset": found, "purposes": _purposes(found)}
     return render(request, "data/terms.html", context, status=form.status)
 
 
@@ -261,7 +263,7 @@ def agreements(request: Request) -> HttpResponse:
     if export_asked(request):
         return export_table(
             request,
-            (vars(row) | _parties(row) for row in rows.order_by("-pk")[:EXPORT_ROWS]),
+            (vars(row) | _parties(row) for row in _newest(rows)),
             columns=[
                 "id", "dataset", "provider", "consumer", "purpose", "days", "state",
                 "created_at", "accepted_at", "expires_at", "ended_at",
@@ -326,12 +328,21 @@ def _permissions(request: Request, found: Dataset) -> dict[str, bool]:
     }
 
 
+def _purposes(found: Dataset) -> list[Any]:
+    return [PURPOSE_LABELS[purpose] for purpose in found.policy.purposes]
+
+
 def _agreement_row(row: Agreement) -> dict[str, Any]:
     return {
         "agreement": row,
         "purpose": PURPOSE_LABELS[row.purpose],
         "tone": AGREEMENT_TONES[row.state],
     }
+
+
+def _newest(rows: QuerySet[M]) -> QuerySet[M]:
+    """The newest rows, as many as one file holds."""
+    return rows.order_by("-pk")[:EXPORT_ROWS]
 
 
 def _parties(row: Agreement) -> dict[str, str]:

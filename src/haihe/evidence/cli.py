@@ -41,7 +41,7 @@ def list_evidence(
     )
     show_rows(
         [_entry(row) for row in page.items],
-        columns=["index", "at", "kind", "subject", "actor", "id"],
+        columns=["index", "at", "kind", "subject", "id"],
         as_json=as_json,
         next_cursor=page.next_cursor,
         empty=_("No entry that you may read. What the platform does is logged here: haihe demo"),

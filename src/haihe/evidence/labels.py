@@ -21,6 +21,7 @@ KINDS: Mapping[str, str | Promise] = {
     "centre.connected": _("Centre connected"),
     "contract.drawn_up": _("Contract drawn up"),
     "contract.signed": _("Contract signed"),
+    "dataset.changed": _("Card of a dataset changed"),
     "dataset.granted": _("Reading of a dataset granted"),
     "dataset.policy_changed": _("Usage policy changed"),
     "dataset.published": _("Dataset published"),

@@ -52,7 +52,7 @@ from haihe.ledger.errors import (
 )
 from haihe.ledger.models import Account, Expiry, Transfer
 from haihe.policy.domain import Principal, Resource
-from haihe.policy.services import authorize
+from haihe.policy.services import authorize, is_allowed
 
 EXTERNAL = "external"
 SWEEP_LIMIT = 1_000
@@ -120,7 +120,9 @@ def close_account(account_id: UUID) -> None:
 def transfer(orders: Sequence[TransferOrder]) -> list[TransferRecord]:
     """Carry the orders out in their sequence, all or none; one record per order.
 
-    An order that was carried out before gives the record of then, and has no further effect.
+    An order that was carried out before gives the record of then, and has no further effect. What
+    one use case moves belongs in one call: it locks its accounts in one order for all callers, and
+    two calls in one transaction could on PostgreSQL meet two of another caller's in a deadlock.
     """
     check_batch(orders)
     with unit_of_work():
@@ -279,6 +281,45 @@ def accounts_of(
     """An organisation's accounts, the newest first."""
     authorize(principal, "account.read", Resource("Account", organisation=organisation_id))
     return paginate(Account.objects.owned_by(organisation_id), cursor=cursor, limit=limit)
+
+
+def readable_accounts(
+    principal: Principal, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+) -> Page[Account]:
+    """The accounts that the caller may read, the newest first."""
+    # Who may read an account that belongs to nobody may read them all.
+    if is_allowed(principal, "account.read", Resource("Account")):
+        return paginate(Account.objects.all(), cursor=cursor, limit=limit)
+    owners = principal.organisations()
+    # Somebody without organisations reads an empty list; nobody is asked to sign in.
+    for owner_id in owners if principal.id else {None}:
+        authorize(principal, "account.read", Resource("Account", organisation=owner_id))
+    return paginate(Account.objects.filter(owner_id__in=owners), cursor=cursor, limit=limit)
+
+
+def depositable_accounts(
+    principal: Principal,
+    organisation_id: UUID,
+    *,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[Account]:
+    """An organisation's accounts, for who records deposits; their balances are not for them."""
+    authorize(principal, "account.deposit", Resource("Account", organisation=organisation_id))
+    return paginate(Account.objects.owned_by(organisation_id), cursor=cursor, limit=limit)
+
+
+def depositable_account(principal: Principal, account_id: UUID) -> Account:
+    """An account, for who records a deposit on it; its balance is not for them."""
+    account = _account(account_id)
+    authorize(principal, "account.deposit", account.resource())
+    return account
+
+
+def sweep(principal: Principal, *, limit: int = SWEEP_LIMIT) -> int:
+    """Release now what :func:`expire_due` would; `haihe up` does this all the time."""
+    authorize(principal, "system.manage", Resource("Platform", "platform"))
+    return expire_due(now(), limit=limit)
 
 
 def audit(principal: Principal) -> Audit:

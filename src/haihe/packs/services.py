@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from haihe.compute.domain import InputRef, JobSpec, JobState, spec_from
 from haihe.compute.models import Job, Quote
-from haihe.compute.services.jobs import attempt_folder
+from haihe.compute.services.jobs import attempt_folder, find_job
 from haihe.compute.services.quotes import request_quote
 from haihe.data.services import find_version, read_frame
 from haihe.evidence.services import record
@@ -167,6 +167,15 @@ def find_evaluation(principal: Principal, evaluation_id: str | UUID) -> Evaluati
         raise MissingRecord(kind="evaluation", id=str(pk))
     authorize(principal, "evaluation.read", evaluation.resource())
     return evaluation
+
+
+def evaluation_of_job(principal: Principal, job_id: str | UUID) -> Evaluation | None:
+    """The evaluation of a job; None as long as there is none."""
+    job = find_job(principal, job_id)
+    found = Evaluation.objects.select_related("organisation", "job").filter(job=job).first()
+    if found is not None:
+        authorize(principal, "evaluation.read", found.resource())
+    return found
 
 
 # --- cases ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar, Self
 from uuid import UUID
 
@@ -49,7 +50,7 @@ class Plan(Entity):
     def __str__(self) -> str:
         return f"{self.slug} v{self.version}"
 
-    @property
+    @cached_property
     def document(self) -> PlanDocument:
         """The plan's content."""
         return plan_from(self.data)
@@ -70,7 +71,7 @@ class Scheme(Entity):
     def __str__(self) -> str:
         return self.title
 
-    @property
+    @cached_property
     def rules(self) -> VoucherRules:
         """The conditions under which vouchers are granted."""
         return rules_from(self.rules_data)

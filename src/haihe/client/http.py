@@ -1,0 +1,145 @@
+"""One HTTP conversation: keys, retries, pages, and problems as exceptions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+API = "/api/v1"
+TRIES = 4
+PAUSE_S = 0.25
+PAGE = 200
+PAGES_LIMIT = 100_000
+PIECE_BYTES = 1 << 18
+
+Record = dict[str, Any]
+
+
+class ApiError(Exception):
+    """The platform refused; ``code`` says which error it was, ``params`` its particulars."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        self.code = str(problem.get("code", "http.error"))
+        self.status = int(problem.get("status", 0))
+        self.detail = str(problem.get("detail", ""))
+        self.params: Mapping[str, Any] = problem.get("params", {})
+        self.fields: list[Mapping[str, str]] = list(problem.get("fields", []))
+        super().__init__(f"{self.code} ({self.status}): {self.detail}")
+
+
+class ConnectionFailed(Exception):
+    """The platform did not answer, though it was asked several times."""
+
+
+class Conversation:
+    """Sends requests to one installation with one token."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        *,
+        timeout_s: float,
+        transport: httpx.BaseTransport | None,
+        pause_s: float = PAUSE_S,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.pause_s = pause_s
+        self.client = httpx.Client(
+            base_url=url.rstrip("/") + API, headers=headers, timeout=timeout_s, transport=transport
+        )
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Read one thing."""
+        return self._json("GET", path, params=_given(query))
+
+    def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        """Do something, once however often it is sent; ``key`` makes it so across processes."""
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        return self._json("POST", path, json=body if body is not None else {}, headers=headers)
+
+    def put(self, path: str, body: Any, *, etag: str | None = None) -> Any:
+        """Change something; with ``etag`` only if it is still as it was read."""
+        return self._json("PUT", path, json=body, headers={"If-Match": etag} if etag else {})
+
+    def delete(self, path: str) -> None:
+        """Remove something."""
+        self._send("DELETE", path)
+
+    def upload(self, path: str, file: Path, **fields: str) -> Any:
+        """Send a file, read in pieces."""
+        with file.open("rb") as content:
+            response = self.client.post(
+                path,
+                files={"file": (file.name, content)},
+                data=fields,
+                headers={"Idempotency-Key": str(uuid4())},
+                timeout=None,
+            )
+        return _checked(response).json()
+
+    def download(self, path: str, target: Path) -> Path:
+        """Receive a file, written in pieces; an incomplete one is not left under its name."""
+        draft = target.with_name(target.name + ".part")
+        with self.client.stream("GET", path) as response:
+            if response.status_code >= HTTPStatus.BAD_REQUEST:
+                response.read()
+            _checked(response)
+            with draft.open("wb") as file:
+                for piece in response.iter_bytes(PIECE_BYTES):
+                    file.write(piece)
+        return draft.replace(target)
+
+    def pages(self, path: str, **query: Any) -> Iterator[Record]:
+        """All items of a list, read page by page as they are asked for."""
+        cursor: str | None = None
+        for _ in range(PAGES_LIMIT):
+            page = self.get(path, cursor=cursor, limit=PAGE, **query)
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def close(self) -> None:
+        """End the conversation."""
+        self.client.close()
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Any:
+        response = self._send(method, path, **arguments)
+        return response.json() if response.content else None
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Send, and send again if the connection breaks or the platform is busy for a moment."""
+        failure: Exception | None = None
+        for attempt in range(TRIES):
+            if attempt:
+                time.sleep(self.pause_s * 2 ** (attempt - 1))
+            try:
+                response = self.client.request(method, path, **arguments)
+            except httpx.TransportError as error:
+                failure = error
+                continue
+            if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and attempt < TRIES - 1:
+                continue
+            return _checked(response)
+        raise ConnectionFailed(f"{method} {path}: {failure}") from failure
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if response.status_code < HTTPStatus.BAD_REQUEST:
+        return response
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {"status": response.status_code, "detail": response.text[:500]}
+    raise ApiError(problem)
+
+
+def _given(query: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}

@@ -1,0 +1,135 @@
+"""Ids, clock, errors, settings, pagination, exports."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from django.test import RequestFactory
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haihe.kernel.clock import now, use_clock
+from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord
+from haihe.kernel.export import export_table
+from haihe.kernel.ids import check_slug, new_id, parse_id
+from haihe.kernel.models import OutboxEvent
+from haihe.kernel.pagination import paginate
+from haihe.kernel.settings import HaiheSettings, secret_from_home
+
+
+def test_ids_are_version_7_and_differ() -> None:
+    ids = [new_id() for _ in range(1_000)]
+    assert len(set(ids)) == 1_000
+    assert {i.version for i in ids} == {7}
+    assert ids == sorted(ids), "made one after another, they sort in that order"
+
+
+@given(st.text(max_size=50))
+def test_what_is_no_id_reads_as_missing(text: str) -> None:
+    try:
+        assert str(parse_id(text, kind="job"))
+    except MissingRecord as error:
+        assert error.kind == "job"
+
+
+@pytest.mark.parametrize("bad", ["", "A", "a--b", "-a", "a_b", "天津", "a" * 81, "a/b", "../a"])
+def test_bad_slugs(bad: str) -> None:
+    with pytest.raises(InvalidField):
+        check_slug(bad, field="slug")
+
+
+def test_the_clock_is_injected() -> None:
+    at = datetime(2020, 1, 1, tzinfo=UTC)
+    with use_clock(lambda: at):
+        assert now() == at
+    assert now() != at
+
+
+def test_every_error_names_its_code_and_fills_its_template() -> None:
+    found: list[type[HaiheError]] = []
+
+    def walk(kind: type[HaiheError]) -> None:
+        for child in kind.__subclasses__():
+            found.append(child)
+            walk(child)
+
+    walk(HaiheError)
+    concrete = [kind for kind in found if "code" in vars(kind)]
+    assert len(concrete) > 40
+    codes = [kind.code for kind in concrete]
+    assert sorted(codes) == sorted(set(codes)), "codes are unique"
+    for kind in concrete:
+        names = getattr(kind, "__dataclass_fields__", {})
+        error = kind(
+            **{name: 1 for name, field in names.items() if field._field_type.name == "_FIELD"}
+        )
+        assert str(error), kind
+
+
+def test_every_setting_says_what_it_does() -> None:
+    missing = [name for name, field in HaiheSettings.model_fields.items() if not field.description]
+    assert missing == []
+
+
+def test_settings_come_from_the_environment_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "haihe.toml"
+    file.write_text('port = 1000\nlanguage = "en"\n')
+    monkeypatch.setenv("HAIHE_CONFIG", str(file))
+    monkeypatch.setenv("HAIHE_PORT", "2000")
+    monkeypatch.delenv("HAIHE_LANGUAGE", raising=False)
+    settings = HaiheSettings()
+    assert (settings.port, settings.language) == (2000, "en")
+
+
+def test_an_unknown_setting_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "haihe.toml"
+    file.write_text("prot = 1000\n")
+    monkeypatch.setenv("HAIHE_CONFIG", str(file))
+    with pytest.raises(ValueError, match="prot"):
+        HaiheSettings()
+
+
+def test_a_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    first, second = (secret_from_home("x.key", home=tmp_path) for _ in range(2))
+    assert first == second
+    assert len(first) > 40
+    assert (tmp_path / "keys" / "x.key").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.django_db
+def test_pages_are_stable_under_inserts() -> None:
+    OutboxEvent.objects.bulk_create(OutboxEvent(topic=str(n), payload={}) for n in range(5))
+    first = paginate(OutboxEvent.objects.all(), limit=2)
+    OutboxEvent.objects.create(topic="new", payload={})
+    second = paginate(OutboxEvent.objects.all(), cursor=first.next_cursor, limit=10)
+    assert [row.topic for row in (*first.items, *second.items)] == ["4", "3", "2", "1", "0"]
+    assert second.next_cursor is None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("cursor", "limit"), [("x", 10), ("?", 10), (None, 0), (None, 501)])
+def test_a_bad_cursor_or_limit_is_refused(cursor: str | None, limit: int) -> None:
+    with pytest.raises(InvalidField):
+        paginate(OutboxEvent.objects.all(), cursor=cursor, limit=limit)
+
+
+def test_an_exported_cell_never_runs_as_a_formula() -> None:
+    request = RequestFactory().get("/?format=csv")
+    response = export_table(
+        request, [{"a": "=1+1", "b": -5}, {"a": "天津", "b": None}], columns=["a", "b"], name="x"
+    )
+    rows = list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
+    assert rows == [["a", "b"], ["'=1+1", "-5"], ["天津", ""]]
+    assert response["Content-Disposition"] == 'attachment; filename="x.csv"'
+
+
+def test_the_same_rows_as_a_workbook() -> None:
+    request = RequestFactory().get("/?format=xlsx")
+    response = export_table(request, [{"a": 1}], columns=["a"], name="x")
+    assert response.content[:2] == b"PK"
