@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-INVERSE_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
+INVERSE_PENALTIES = (0.03, 0.3, 3.0)
 # Next to none, yet finite, for training cases that a line separates without error.
 CALIBRATION_INVERSE_PENALTY = 100.0
 INNER_FOLDS = 5

@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Any
 
 from haihe.compute.errors import BadJobSpec, JobTooLarge
+from haihe.kernel.errors import gettext_noop
 from haihe.kernel.money import FEN_MICRO, round_to_fen, share_out
 
 HOUR_MS = 3_600_000
@@ -30,6 +31,7 @@ MAX_ATTEMPTS = 3
 COMMAND_LIMIT = 64
 ARGUMENT_LENGTH = 8_192
 INPUT_LIMIT = 16
+LABEL_LIMIT = 64
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
@@ -140,6 +142,12 @@ def spec_from(data: Mapping[str, Any]) -> JobSpec:
     for required in ("name", "command"):
         if required not in data:
             raise BadJobSpec(field=required, rule="is missing")
+    for name in ("command", "inputs"):
+        if not isinstance(data.get(name, []), list | tuple):
+            raise BadJobSpec(field=name, rule="must be a list")
+    for name in ("environment", "labels"):
+        if not isinstance(data.get(name, {}), Mapping):
+            raise BadJobSpec(field=name, rule="must give values to names")
     inputs = tuple(_input_from(item) for item in data.get("inputs", ()))
     spec = JobSpec(**{**data, "command": tuple(data["command"]), "inputs": inputs})
     _check_words(spec)
@@ -156,7 +164,9 @@ def _input_from(item: Any) -> InputRef:
         raise BadJobSpec(
             field=f"inputs.{ref.name}", rule="must be a plain file name, with no path in it"
         )
-    if not isinstance(ref.version, int) or ref.version < 1:
+    if not isinstance(ref.dataset, str):
+        raise BadJobSpec(field=f"inputs.{ref.name}.dataset", rule="must be a dataset's slug")
+    if isinstance(ref.version, bool) or not isinstance(ref.version, int) or ref.version < 1:
         raise BadJobSpec(field=f"inputs.{ref.name}.version", rule="must be 1 or more")
     return ref
 
@@ -175,13 +185,24 @@ def _check_words(spec: JobSpec) -> None:
         raise BadJobSpec(field="inputs", rule=f"may be at most {INPUT_LIMIT}")
     if len({item.name for item in spec.inputs}) != len(spec.inputs):
         raise BadJobSpec(field="inputs", rule="must have different names")
+    if len({(item.dataset, item.version) for item in spec.inputs}) != len(spec.inputs):
+        raise BadJobSpec(field="inputs", rule="may name each dataset version once")
     for name, value in spec.environment.items():
-        if not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:
+        if (
+            not isinstance(name, str)
+            or not _VARIABLE.fullmatch(name)
+            or not isinstance(value, str)
+            or "\0" in value
+        ):
             raise BadJobSpec(
                 field=f"environment.{name}", rule="must be an upper-case name and a string"
             )
         if name.startswith(("HAIHE_", "LD_")):
             raise BadJobSpec(field=f"environment.{name}", rule="is reserved")
+    if len(spec.labels) > LABEL_LIMIT:
+        raise BadJobSpec(field="labels", rule=f"may be at most {LABEL_LIMIT}")
+    if any(not isinstance(word, str) for pair in spec.labels.items() for word in pair):
+        raise BadJobSpec(field="labels", rule="must be strings")
 
 
 _RANGES: Mapping[str, tuple[int, int]] = {
@@ -284,7 +305,7 @@ def price_usage(usage: Usage, price: Price) -> list[BillLine]:
         unit="CPU-hour",
         price_micro=price.cpu_hour_micro,
         amount_micro=usage.cpu_ms * price.cpu_hour_micro // HOUR_MS,
-        why="measured CPU time",
+        why=gettext_noop("measured CPU time"),
     )
     gpu = BillLine(
         item="gpu",
@@ -292,13 +313,20 @@ def price_usage(usage: Usage, price: Price) -> list[BillLine]:
         unit="GPU-hour",
         price_micro=price.gpu_hour_micro,
         amount_micro=usage.gpu_milli_ms * price.gpu_hour_micro // (HOUR_MS * MILLI),
-        why="share of GPUs held, times wall time",
+        why=gettext_noop("share of GPUs held, times wall time"),
     )
     lines = [cpu, gpu] if usage.gpu_milli_ms else [cpu]
     missing = price.minimum_micro - sum(line.amount_micro for line in lines)
     if missing > 0:
         lines.append(
-            BillLine("minimum", MILLI, "job", price.minimum_micro, missing, "up to minimum charge")
+            BillLine(
+                item="minimum",
+                quantity_milli=MILLI,
+                unit="job",
+                price_micro=price.minimum_micro,
+                amount_micro=missing,
+                why=gettext_noop("up to minimum charge"),
+            )
         )
     return lines
 

@@ -10,7 +10,6 @@ from haihe.kernel.errors import (
     Invalid,
     NotFound,
     Refused,
-    TooLarge,
     Unavailable,
     gettext_noop,
 )
@@ -136,17 +135,3 @@ class NoSuchFile(NotFound):
 
     job: str
     path: str
-
-
-@dataclass(kw_only=True, eq=False)
-class TooMuchOutput(TooLarge):
-    """A file is larger than what can be shown here."""
-
-    code: ClassVar[str] = "compute.too_much_output"
-    template: ClassVar[str] = gettext_noop(
-        "{path} has {size} bytes; at most {limit} are shown. Download it instead."
-    )
-
-    path: str
-    size: int
-    limit: int

@@ -83,10 +83,7 @@ class Pool(Entity):
 
     def held(self) -> Capacity:
         """What started jobs hold of it."""
-        sums = self.reservations.filter(placed_at__isnull=False, released_at=None).aggregate(
-            cpu=Sum("cpu_milli"), memory=Sum("memory_bytes"), gpu=Sum("gpu_milli")
-        )
-        return Capacity(sums["cpu"] or 0, sums["memory"] or 0, sums["gpu"] or 0)
+        return Reservation.objects.held_by_pool([self]).get(self.pk, Capacity(0, 0, 0))
 
 
 class OfferQuerySet(models.QuerySet["Offer"]):
@@ -125,6 +122,14 @@ class Offer(Entity):
         return Price(self.cpu_hour_micro, self.gpu_hour_micro, self.minimum_micro)
 
 
+class ContractQuerySet(models.QuerySet["Contract"]):
+    """Reads of contracts."""
+
+    def visible_to(self, organisations: frozenset[UUID]) -> Self:
+        """Contracts on one side of which is one of ``organisations``."""
+        return self.filter(Q(buyer__in=organisations) | Q(provider__in=organisations))
+
+
 class Contract(Entity):
     """A compute contract: what a buyer may spend with a provider, over which term.
 
@@ -146,6 +151,8 @@ class Contract(Entity):
     state = models.CharField(max_length=8, choices=State.choices, default=State.DRAFT)
     signed_on = models.DateField(null=True, blank=True)
     created_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+
+    objects: ClassVar[ContractQuerySet] = ContractQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -169,6 +176,10 @@ class Contract(Entity):
             parties=frozenset({self.provider_id}),
             creator=self.created_by_id,
         )
+
+    def resource_for_provider(self) -> Resource:
+        """The contract as what its provider alone may sign: its buyer drew it up."""
+        return Resource("Contract", self.number, parties=frozenset({self.provider_id}))
 
     def covers(self, day: date) -> bool:
         """Whether the term includes ``day``."""
@@ -278,6 +289,10 @@ class Job(Entity):
     def __str__(self) -> str:
         return f"{self.name} {self.pk}"
 
+    def tries(self) -> models.QuerySet[Attempt]:
+        """The job's attempts with their usage records, the first one first."""
+        return self.attempts.select_related("usage").order_by("number")
+
     def resource(self) -> Resource:
         """The job as a policy sees it: who submitted it owns it, who ran it is a party."""
         return Resource(
@@ -287,6 +302,18 @@ class Job(Entity):
             parties=frozenset({self.provider_id}),
             creator=self.created_by_id,
         )
+
+
+class ReservationQuerySet(models.QuerySet["Reservation"]):
+    """Reads of reservations."""
+
+    def held_by_pool(self, pools: Iterable[Pool]) -> dict[UUID, Capacity]:
+        """What started jobs hold of each pool; a pool of which nothing is held is left out."""
+        started = self.filter(pool__in=list(pools), placed_at__isnull=False, released_at=None)
+        sums = started.values_list("pool").annotate(
+            Sum("cpu_milli"), Sum("memory_bytes"), Sum("gpu_milli")
+        )
+        return {pool: Capacity(cpu, memory, gpu) for pool, cpu, memory, gpu in sums}
 
 
 class Reservation(Entity):
@@ -300,6 +327,8 @@ class Reservation(Entity):
     holds = models.JSONField(help_text="Pending transfers, one per payer.")
     placed_at = models.DateTimeField(null=True, blank=True)
     released_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[ReservationQuerySet] = ReservationQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         indexes: ClassVar[list[models.Index]] = [

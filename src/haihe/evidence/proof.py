@@ -62,9 +62,10 @@ class Step:
 
 @dataclass(frozen=True)
 class EntryProof:
-    """That entry ``index`` is under ``checkpoint``. ``entry_text`` is empty for who may not read it.
+    """That entry ``index`` is under ``checkpoint``.
 
-    Hashes are hex, and ``path`` leads from the leaf to the root, as RFC 6962 gives it.
+    ``entry_text`` is empty for somebody who may not read the entry. Hashes are hex, and
+    ``path`` leads from the leaf to the root, as RFC 6962 gives it.
     """
 
     index: int

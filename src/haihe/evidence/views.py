@@ -150,7 +150,8 @@ def verify(request: Request) -> HttpResponse:
         else:
             size = found.size if found else 0
             messages.success(
-                request, _("The log holds all that was seen of it: %(size)s entries.") % {"size": size}
+                request,
+                _("The log holds all that was seen of it: %(size)s entries.") % {"size": size},
             )
             return redirect("evidence:verify")
     check = inspection.last_check(request.principal)

@@ -123,13 +123,9 @@ def list_accounts(
 ) -> CursorPage[AccountOut]:
     """The accounts of an organisation, or all that the caller may read."""
     if owner is None:
-        found = services.readable_accounts(
-            request.principal, cursor=page.cursor, limit=page.limit
-        )
+        found = services.readable_accounts(request.principal, cursor=page.cursor, limit=page.limit)
     else:
-        found = services.accounts_of(
-            request.principal, owner, cursor=page.cursor, limit=page.limit
-        )
+        found = services.accounts_of(request.principal, owner, cursor=page.cursor, limit=page.limit)
     return as_page(found, _account)
 
 

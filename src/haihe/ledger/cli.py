@@ -44,14 +44,12 @@ def list_accounts(
     """List accounts with their balances: of one organisation, or all that you may read."""
     if owner:
         organisation_id = parse_id(owner, kind="organisation")
-        page = services.accounts_of(
-            caller(), organisation_id, cursor=cursor or None, limit=limit
-        )
+        page = services.accounts_of(caller(), organisation_id, cursor=cursor or None, limit=limit)
     else:
         page = services.readable_accounts(caller(), cursor=cursor or None, limit=limit)
     show_rows(
         [_account(row) for row in page.items],
-        columns=["id", "name", "code", "settled", "held", "incoming", "free"],
+        columns=["id", "name", "code", "settled", "held", "free"],
         as_json=as_json,
         next_cursor=page.next_cursor,
         empty=_("No account that you may read. The first contract or deposit opens one."),

@@ -13,7 +13,7 @@ Both vendors run the same text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar
@@ -439,7 +439,7 @@ class ExpiryQuerySet(models.QuerySet["Expiry"]):
         due = self.filter(expires_at__lte=at).select_related("pending")
         return list(due.order_by("expires_at", "pk")[:limit])
 
-    def note(self, records: Iterable[TransferRecord]) -> None:
+    def note(self, records: Sequence[TransferRecord]) -> None:
         """List what of newly written transfers will expire, and strike off what they resolve."""
         begun = [
             Expiry(pending_id=record.transfer_id, expires_at=record.expires_at)

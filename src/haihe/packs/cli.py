@@ -245,7 +245,7 @@ def _wait_for(principal: Principal, job: Job, *, dispatch: bool, timeout_s: int)
         chunk = read_log(principal, job.pk, offset=offset)
         if chunk.text:
             err.print(chunk.text, end="", markup=False, style="dim")
-        offset = chunk.offset
+        offset = chunk.next_offset
         found = services.evaluation_of_job(principal, job.pk)
         if found is not None:
             return found

@@ -14,10 +14,12 @@ import polars as pl
 from django.db.models import QuerySet
 
 from haihe.compute.domain import InputRef, JobSpec, JobState, spec_from
-from haihe.compute.models import Job, Quote
+from haihe.compute.models import Contract, Job, Quote
+from haihe.compute.services.contracts import list_contracts
 from haihe.compute.services.jobs import attempt_folder, find_job
 from haihe.compute.services.quotes import request_quote
-from haihe.data.services import find_version, read_frame
+from haihe.data.models import DatasetVersion
+from haihe.data.services import find_version, list_datasets, read_frame
 from haihe.evidence.services import record
 from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord
 from haihe.kernel.ids import parse_id
@@ -38,14 +40,16 @@ from haihe.packs.outputs import (
     read_predictions,
 )
 from haihe.packs.protocol import DECISION, FOLD, ID, SCORE
-from haihe.parties.services import find_organisation
-from haihe.policy.domain import Principal, Resource, system_principal
+from haihe.parties.models import Organisation
+from haihe.parties.services import find_organisation, organisations_of
+from haihe.policy.domain import WORKING, Principal, Resource, system_principal
 from haihe.policy.services import authorize, is_allowed
 
 SEED = 0
 PACK_LABEL = "pack"
 EVALUATOR = system_principal("evaluator")
 VERSION_DIGITS = 9
+CHOICES = 100
 
 
 def list_packs(principal: Principal) -> list[PackSource]:
@@ -116,6 +120,30 @@ def pack_job(manifest: Manifest, inputs: Mapping[str, str]) -> JobSpec:
             "labels": {PACK_LABEL: manifest.name},
         }
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunChoices:
+    """What a form to run a pack offers; the quote decides what goes together."""
+
+    organisations: Sequence[Organisation]
+    contracts: Sequence[Contract]
+    versions: Sequence[DatasetVersion]
+
+
+def run_choices(principal: Principal) -> RunChoices:
+    """The organisations the caller may run packs for, their signed contracts, and newest data."""
+    organisations = organisations_of(principal, *WORKING)
+    if not organisations:
+        return RunChoices((), (), ())
+    signed = list_contracts(principal).filter(buyer__in=organisations, state=Contract.State.SIGNED)
+    datasets = list_datasets(principal).values("pk")
+    versions = DatasetVersion.objects.filter(dataset__in=datasets).select_related("dataset")
+    return RunChoices(
+        organisations,
+        list(signed.order_by("-pk")[:CHOICES]),
+        list(versions.order_by("-pk")[:CHOICES]),
+    )
 
 
 def evaluate_job(job_id: UUID) -> Evaluation | None:
@@ -364,7 +392,7 @@ def _scored(judgement: Judgement, manifest: Manifest) -> dict[str, Any]:
         "score": primary.value,
         "low": primary.low,
         "high": primary.high,
-        "baseline": judgement.baseline.pooled.roc_auc.value,
+        "baseline": judgement.baseline.roc_auc_by_fold.mean,
         "permuted": judgement.permuted.mean if judgement.permuted else None,
         "details": judgement.document(),
     }

@@ -67,4 +67,7 @@ class Backend(Protocol):
         """Ask for the attempt's end; it comes as status ``ended`` with reason ``cancelled``."""
 
     def log(self, folder: Path, *, offset: int, limit: int) -> LogChunk:
-        """What the attempt printed, from byte ``offset`` on."""
+        """What the attempt printed, from byte ``offset`` on; from the end, if it is negative.
+
+        A character of which only the first bytes are there yet is left for the next call.
+        """

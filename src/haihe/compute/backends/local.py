@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import json
@@ -89,11 +90,16 @@ class LocalBackend:
         """Read from the log; bytes that are no UTF-8 are shown as replacement characters."""
         try:
             with (folder / "log.txt").open("rb") as file:
+                if offset < 0:
+                    offset = max(0, file.seek(0, os.SEEK_END) + offset)
                 file.seek(offset)
                 data = file.read(limit)
         except FileNotFoundError:
-            return LogChunk("", offset)
-        return LogChunk(data.decode("utf-8", "replace"), offset + len(data))
+            return LogChunk("", max(0, offset))
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(data)
+        unfinished, _flags = decoder.getstate()
+        return LogChunk(text, offset + len(data) - len(unfinished))
 
     def _as_json(self, order: WorkOrder, readable: list[str] | None) -> dict[str, object]:
         folder = order.folder

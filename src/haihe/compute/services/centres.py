@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import IntegrityError
 from django.db.models import QuerySet
 
+from haihe.compute.domain import Capacity
 from haihe.compute.errors import NotVerified, Taken
-from haihe.compute.models import Centre, Offer, Pool
+from haihe.compute.models import Centre, Offer, Pool, Reservation
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord
@@ -23,6 +25,10 @@ from haihe.parties.services import find_organisation
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize
 
+NAME_LENGTH = 200
+GPU_MODEL_LENGTH = 80
+CAPACITY_LIMIT = 1_000_000_000_000_000
+
 
 def create_centre(
     principal: Principal, *, operator: str, slug: str, name: str, name_en: str = ""
@@ -32,10 +38,15 @@ def create_centre(
     authorize(principal, "centre.create", organisation.resource("Centre"))
     _check_verified(organisation)
     check_slug(slug, field="slug")
-    if Centre.objects.filter(slug=slug).exists():
-        raise Taken(kind="centre", name=slug)
+    if not name.strip() or max(len(name), len(name_en)) > NAME_LENGTH:
+        raise InvalidField(field="name", value=name[:40], rule="give 1 to 200 characters")
     with unit_of_work():
-        centre = Centre.objects.create(operator=organisation, slug=slug, name=name, name_en=name_en)
+        try:
+            centre = Centre.objects.create(
+                operator=organisation, slug=slug, name=name, name_en=name_en
+            )
+        except IntegrityError:
+            raise Taken(kind="centre", name=slug) from None
         _record_centre("centre.connected", principal, centre, {"slug": slug, "name": name})
     return centre
 
@@ -54,21 +65,23 @@ def create_pool(
     centre = find_centre(principal, centre_slug)
     authorize(principal, "centre.update", centre.resource())
     check_slug(slug, field="slug")
-    for field, value in (("cpu_milli", cpu_milli), ("memory_bytes", memory_bytes)):
-        if value < 1:
-            raise InvalidField(field=field, value=value, rule="give 1 or more")
-    if centre.pools.filter(slug=slug).exists():
-        raise Taken(kind="pool", name=f"{centre_slug}/{slug}")
+    _check_capacity(Capacity(cpu_milli, memory_bytes, gpu_milli))
+    if len(gpu_model) > GPU_MODEL_LENGTH:
+        rule = f"give at most {GPU_MODEL_LENGTH} characters"
+        raise InvalidField(field="gpu_model", value=gpu_model[:40], rule=rule)
     with unit_of_work():
-        pool = Pool.objects.create(
-            centre=centre,
-            slug=slug,
-            backend=Pool.Backend.LOCAL,
-            cpu_milli=cpu_milli,
-            memory_bytes=memory_bytes,
-            gpu_milli=gpu_milli,
-            gpu_model=gpu_model,
-        )
+        try:
+            pool = Pool.objects.create(
+                centre=centre,
+                slug=slug,
+                backend=Pool.Backend.LOCAL,
+                cpu_milli=cpu_milli,
+                memory_bytes=memory_bytes,
+                gpu_milli=gpu_milli,
+                gpu_model=gpu_model,
+            )
+        except IntegrityError:
+            raise Taken(kind="pool", name=f"{centre_slug}/{slug}") from None
         _record_centre("pool.added", principal, centre, {"pool": slug, **asdict(pool.capacity)})
     return pool
 
@@ -146,10 +159,42 @@ def find_pool(principal: Principal, path: str) -> Pool:
     return pool
 
 
+@dataclass(frozen=True)
+class PoolCard:
+    """A pool with what started jobs hold of it, and the offer that holds now if there is one."""
+
+    pool: Pool
+    held: Capacity
+    offer: Offer | None
+
+
+def pool_cards(principal: Principal, pools: Iterable[Pool]) -> list[PoolCard]:
+    """The cards of pools, for everybody; as many queries for many as for one."""
+    authorize(principal, "centre.read", Resource("Centre"))
+    shown = list(pools)
+    held, offers = Reservation.objects.held_by_pool(shown), offers_at(shown, now())
+    return [
+        PoolCard(pool, held.get(pool.pk, Capacity(0, 0, 0)), offers.get(pool.pk)) for pool in shown
+    ]
+
+
+def offers_of(principal: Principal, pool_path: str) -> QuerySet[Offer]:
+    """All offers of a pool, the newest first: its price history."""
+    return find_pool(principal, pool_path).offers.order_by("-begins_at")
+
+
 def offers_at(pools: Sequence[Pool], at: datetime) -> dict[UUID, Offer]:
     """The offer that holds for each pool at ``at``."""
     offers = Offer.objects.valid_at(at).filter(pool__in=pools).order_by("begins_at")
     return {offer.pool_id: offer for offer in offers}
+
+
+def _check_capacity(capacity: Capacity) -> None:
+    for field, value in asdict(capacity).items():
+        least = 0 if field == "gpu_milli" else 1
+        if not least <= value <= CAPACITY_LIMIT:
+            rule = f"give a whole number {least} to {CAPACITY_LIMIT}"
+            raise InvalidField(field=field, value=value, rule=rule)
 
 
 def _check_verified(organisation: Organisation) -> None:

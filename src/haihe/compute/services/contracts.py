@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from uuid import UUID
 
+from django.db import IntegrityError
 from django.db.models import QuerySet
 
 from haihe.compute.errors import ContractLimit, Taken
 from haihe.compute.models import Contract
+from haihe.compute.services.own import listed_organisations
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
+from haihe.kernel.ids import parse_id
 from haihe.kernel.money import check_amount_micro, format_micro
 from haihe.kernel.work import unit_of_work
 from haihe.parties.models import Organisation
 from haihe.parties.services import find_organisation
 from haihe.policy.domain import Principal, Resource
-from haihe.policy.services import authorize
+from haihe.policy.services import authorize, is_allowed
 
 
 def create_contract(
@@ -44,23 +48,26 @@ def create_contract(
         )
     if ends_on < begins_on:
         raise InvalidField(field="ends_on", value=ends_on.isoformat(), rule="give a later day")
-    if not number.strip() or len(number) > 80:
-        raise InvalidField(field="number", value=number[:80], rule="give 1 to 80 characters")
+    if number != number.strip() or not number.isprintable() or not 1 <= len(number) <= 80:
+        raise InvalidField(
+            field="number", value=number[:80], rule="give 1 to 80 printable characters"
+        )
     if firm.pk == seller.pk:
         raise InvalidField(field="provider", value=provider, rule="give another organisation")
-    if Contract.objects.filter(number=number).exists():
-        raise Taken(kind="contract", name=number)
     with unit_of_work():
-        contract = Contract.objects.create(
-            number=number,
-            buyer=firm,
-            provider=seller,
-            amount_micro=amount_micro,
-            eligible_micro=eligible_micro,
-            begins_on=begins_on,
-            ends_on=ends_on,
-            created_by_id=principal.person_id,
-        )
+        try:
+            contract = Contract.objects.create(
+                number=number,
+                buyer=firm,
+                provider=seller,
+                amount_micro=amount_micro,
+                eligible_micro=eligible_micro,
+                begins_on=begins_on,
+                ends_on=ends_on,
+                created_by_id=principal.person_id,
+            )
+        except IntegrityError:
+            raise Taken(kind="contract", name=number) from None
         _record_contract("contract.drawn_up", principal, contract)
     return contract
 
@@ -68,8 +75,7 @@ def create_contract(
 def sign_contract(principal: Principal, number: str) -> Contract:
     """Sign a contract for its provider."""
     contract = find_contract(principal, number)
-    only_provider = Resource("Contract", number, parties=frozenset({contract.provider_id}))
-    authorize(principal, "contract.sign", only_provider)
+    authorize(principal, "contract.sign", contract.resource_for_provider())
     with unit_of_work():
         signed = Contract.objects.filter(pk=contract.pk, state=Contract.State.DRAFT).update(
             state=Contract.State.SIGNED, signed_on=now().date()
@@ -83,24 +89,30 @@ def sign_contract(principal: Principal, number: str) -> Contract:
 
 def find_contract(principal: Principal, number: str) -> Contract:
     """A contract by its number."""
-    contract = Contract.objects.select_related("buyer", "provider").filter(number=number).first()
-    if contract is None:
-        raise MissingRecord(kind="contract", id=number)
-    authorize(principal, "contract.read", contract.resource())
-    return contract
+    return _readable(principal, Contract.objects.filter(number=number), number)
 
 
-def list_contracts(principal: Principal) -> QuerySet[Contract]:
-    """Contracts of the caller's organisations, on either side."""
-    mine = principal.organisations()
-    return (
-        Contract.objects.filter(buyer__in=mine) | Contract.objects.filter(provider__in=mine)
-    ).select_related("buyer", "provider")
+def find_contract_by_id(principal: Principal, contract_id: str | UUID) -> Contract:
+    """A contract by its id: unlike a number, an id stands in an address as it is."""
+    pk = parse_id(contract_id, kind="contract")
+    return _readable(principal, Contract.objects.filter(pk=pk), str(pk))
+
+
+def list_contracts(principal: Principal, *, number: str = "") -> QuerySet[Contract]:
+    """Contracts that the caller may read, optionally the one with a number.
+
+    The parties read theirs; officers, auditors and the platform's own processes read all.
+    """
+    rows = Contract.objects.select_related("buyer", "provider")
+    if not is_allowed(principal, "contract.read", Resource("Contract")):
+        rows = rows.visible_to(listed_organisations(principal, "contract.read", "Contract"))
+    return rows.filter(number=number) if number else rows
 
 
 def contract_in_force(
     principal: Principal, number: str, buyer: Organisation, at: datetime
 ) -> Contract:
+    """The buyer's contract, if it is signed and its term covers ``at``; the error says which."""
     contract = find_contract(principal, number)
     if contract.buyer_id != buyer.pk:
         raise ContractLimit(number=number, reason=f"it was not drawn up for {buyer.name}")
@@ -113,6 +125,7 @@ def contract_in_force(
 
 
 def check_within_contract(contract: Contract, amount_micro: int) -> None:
+    """Refuse what would go beyond the contract's amount, counting unfinished jobs at their most."""
     committed = contract.committed_micro()
     if committed + amount_micro > contract.amount_micro:
         raise ContractLimit(
@@ -122,6 +135,14 @@ def check_within_contract(contract: Contract, amount_micro: int) -> None:
                 f"committed, this job may cost {format_micro(amount_micro)}"
             ),
         )
+
+
+def _readable(principal: Principal, rows: QuerySet[Contract], wanted: str) -> Contract:
+    contract = rows.select_related("buyer", "provider").first()
+    if contract is None:
+        raise MissingRecord(kind="contract", id=wanted)
+    authorize(principal, "contract.read", contract.resource())
+    return contract
 
 
 def _record_contract(kind: str, principal: Principal, contract: Contract) -> None:

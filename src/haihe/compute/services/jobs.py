@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID, uuid5
 
 from haihe.compute.backends import Backend, LogChunk
 from haihe.compute.backends.local import LocalBackend
 from haihe.compute.domain import FINAL, need_of
-from haihe.compute.errors import NoSuchFile, QuoteExpired, QuoteUsed, TooMuchOutput
+from haihe.compute.errors import NoSuchFile, QuoteExpired, QuoteUsed
 from haihe.compute.models import Contract, Job, Pool, Quote, Reservation
 from haihe.compute.protocols import INPUTS
 from haihe.compute.services.contracts import check_within_contract
+from haihe.compute.services.own import listed_organisations
 from haihe.compute.services.quotes import CASH, find_quote
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
@@ -26,12 +32,12 @@ from haihe.kernel.settings import load_settings
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.domain import Kind, TransferOrder
 from haihe.ledger.services import open_account, transfer
-from haihe.policy.domain import PlatformRole, Principal
-from haihe.policy.services import authorize
+from haihe.policy.domain import Principal, Resource
+from haihe.policy.services import authorize, is_allowed
 
 VOUCHER_RECEIVABLE = "voucher-receivable"
 LOG_PIECE_BYTES = 256_000
-SHOWN_FILE_BYTES = 2_000_000
+OUTPUT_DEPTH_LIMIT = 64
 OUTPUT_FILES_LIMIT = 1_000
 
 
@@ -128,11 +134,11 @@ def find_job(principal: Principal, job_id: str | UUID) -> Job:
 def list_jobs(
     principal: Principal, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
 ) -> Page[Job]:
-    """The newest jobs that the caller may see."""
+    """The newest jobs that the caller may see: of their organisations, or, for an auditor, all."""
     jobs = Job.objects.select_related("organisation", "provider", "pool__centre", "settlement")
-    if PlatformRole.AUDITOR in principal.platform_roles:
+    if is_allowed(principal, "job.read", Resource("Job")):
         return paginate(jobs, cursor=cursor, limit=limit)
-    mine = principal.organisations()
+    mine = listed_organisations(principal, "job.read", "Job")
     return paginate_list(
         lambda before, size: jobs.newest_of(mine, before=before, limit=size),
         cursor=cursor,
@@ -141,11 +147,9 @@ def list_jobs(
 
 
 def read_log(principal: Principal, job_id: str | UUID, *, offset: int = 0) -> LogChunk:
-    """What the newest attempt printed, from byte ``offset`` on."""
+    """What the newest attempt printed, from byte ``offset`` on; from the end, if it is negative."""
     job = find_job(principal, job_id)
     authorize(principal, "job.read_log", job.resource())
-    if offset < 0:
-        raise InvalidField(field="offset", value=offset, rule="give 0 or more")
     newest = job.attempts.order_by("-number").first()
     if newest is None:
         return LogChunk("", 0)
@@ -162,34 +166,32 @@ class OutputFile:
 
 
 def list_outputs(principal: Principal, job_id: str | UUID) -> list[OutputFile]:
-    """The files that the newest attempt wrote to its outputs."""
+    """The files that the newest attempt wrote to its outputs, up to a limit.
+
+    Links are left out, and files whose name is no UTF-8: no address could name them.
+    """
+    return list(islice(_files_below(_outputs(principal, job_id)), OUTPUT_FILES_LIMIT))
+
+
+def open_output(principal: Principal, job_id: str | UUID, path: str) -> BinaryIO:
+    """One output file, open for reading.
+
+    The job may still run and change its folder meanwhile. So each part of the path is opened below
+    the one before, and a link is never followed: what is read lies in the job's outputs.
+    """
     folder = _outputs(principal, job_id)
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
-    return [
-        OutputFile(str(path.relative_to(folder)), path.stat().st_size)
-        for path, _ in zip(files, range(OUTPUT_FILES_LIMIT), strict=False)
-    ]
-
-
-def output_path(principal: Principal, job_id: str | UUID, path: str) -> Path:
-    """Where one output file lies. A path, or a link in it, that leaves the folder is refused."""
-    folder = _outputs(principal, job_id).resolve()
+    parts = path.split("/")
     missing = NoSuchFile(job=str(job_id), path=path)
-    if "\0" in path:
+    if len(parts) > OUTPUT_DEPTH_LIMIT or any(part in ("", ".", "..") for part in parts):
         raise missing
-    target = (folder / path).resolve()
-    if not target.is_relative_to(folder) or not target.is_file():
+    try:
+        handle = _open_below(folder, parts)
+    except (OSError, ValueError):
+        raise missing from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
         raise missing
-    return target
-
-
-def read_output(principal: Principal, job_id: str | UUID, path: str) -> bytes:
-    """The content of a small output file."""
-    target = output_path(principal, job_id, path)
-    size = target.stat().st_size
-    if size > SHOWN_FILE_BYTES:
-        raise TooMuchOutput(path=path, size=size, limit=SHOWN_FILE_BYTES)
-    return target.read_bytes()
+    return os.fdopen(handle, "rb")
 
 
 def attempt_folder(job_id: UUID, number: int) -> Path:
@@ -209,6 +211,33 @@ def _outputs(principal: Principal, job_id: str | UUID) -> Path:
     authorize(principal, "job.read_log", job.resource())
     newest = job.attempts.order_by("-number").first()
     return attempt_folder(job.pk, newest.number if newest else 0) / "outputs"
+
+
+def _files_below(folder: Path) -> Iterator[OutputFile]:
+    """Regular files; those of a folder before those of its subfolders, each in order of name."""
+    for root, folders, names in os.walk(os.fsencode(folder)):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(root, name)  # noqa: PTH118 (names are bytes)
+            with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
+                found = os.lstat(path)
+                if stat.S_ISREG(found.st_mode):
+                    shown = os.path.relpath(path, os.fsencode(folder)).decode("utf-8")
+                    yield OutputFile(shown, found.st_size)
+
+
+def _open_below(folder: Path, parts: Sequence[str]) -> int:
+    """A handle on the file at ``parts`` below ``folder``; a pipe does not block the reader."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(folder, flags | os.O_DIRECTORY)
+    for number, part in enumerate(parts, start=1):
+        kind = 0 if number == len(parts) else os.O_DIRECTORY
+        try:
+            below = os.open(part, flags | kind, dir_fd=handle)
+        finally:
+            os.close(handle)
+        handle = below
+    return handle
 
 
 def _check_quote(quote: Quote) -> None:
