@@ -1,20 +1,15 @@
-"""Settings for test runs: a home of their own, cheap passwords, no network."""
+"""What tests of every domain may use."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
-os.environ.setdefault("HAIHE_HOME", tempfile.mkdtemp(prefix="haihe-test-"))
-os.environ["HAIHE_LANGUAGE"] = "en"
-os.environ["HAIHE_LOG_LEVEL"] = "error"
-os.environ.pop("HAIHE_AS", None)
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    os.environ["HAIHE_HOME"] = str(Path(os.environ["HAIHE_HOME"]) / worker)
+from tests.triggers import PROTECTED, lifted_triggers
 
 SHARED = Path(os.environ.get("HAIHE_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -36,3 +31,15 @@ def shared_data() -> Path:
     if not SHARED.exists():
         pytest.skip(f"no data at {SHARED}: set HAIHE_SHARED to the folder that holds it")
     return SHARED / "data"
+
+
+@pytest.fixture
+def committed(home: Path, transactional_db: None) -> Iterator[Path]:
+    """A database whose transactions commit, so that threads and the witness see them; its home.
+
+    Afterwards books and evidence are emptied past their triggers, because Django's flush cannot.
+    """
+    yield home
+    with lifted_triggers(), connection.cursor() as cursor:
+        for table in PROTECTED:
+            cursor.execute(f"DELETE FROM {table}")

@@ -8,7 +8,7 @@ Message ids are English, so English needs no catalogue. Collected are: gettext c
 in templates, what the actions of the policies are called, the texts of libraries that we put into
 our own words (``locale/libraries.txt``), and the phrases that errors are raised with
 (``rule="give 1 or more"``). Of a phrase with values in it, an f-string or a sum, the id is a
-pattern such as ``give 1 to {0}``, which :mod:`haihe.portal.phrases` matches.
+pattern such as ``give 1 to {0}``, which :mod:`haihe.kernel.phrases` matches.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def from_list(source: str) -> Iterator[Key]:
 
 def from_errors(source: str, errors: set[str]) -> Iterator[Key]:
     """The phrases that errors are raised with, and the kinds of resources that they name."""
-    from haihe.portal.phrases import PARAMETERS
+    from haihe.kernel.phrases import PARAMETERS
 
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):

@@ -37,7 +37,7 @@ def pytest(name: str, *arguments: str, url: str = "") -> Result:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="haihe-test-") as home:
         report = Path(home) / "report.xml"
-        environment = {**os.environ, "HAIHE_HOME": home, "HAIHE_DATABASE_URL": url}
+        environment = {**os.environ, "HAIHE_TEST_HOME": home, "HAIHE_DATABASE_URL": url}
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
             env=environment,
@@ -58,16 +58,17 @@ def pytest(name: str, *arguments: str, url: str = "") -> Result:
 def main() -> int:
     """Run all rounds and sum up; 0 if nothing failed and, under CI, nothing was skipped."""
     parallel = ("-n", WORKERS, "--dist", "loadfile")
-    usual = "not browser and not faults"
-    results = [pytest("SQLite", *parallel, "-m", usual)]
+    usual = ("tests", "-m", "not browser and not faults")
+    results = [pytest("SQLite", *parallel, *usual)]
     if postgres.binaries() is None:
         print(f"\nPostgreSQL is not installed, its round is skipped: {postgres.INSTALL}")
         results.append(Result("PostgreSQL", skipped=1))
     else:
         with postgres.server(fast=True) as url:
-            results.append(pytest("PostgreSQL", *parallel, "-m", usual, url=url))
-    results.append(pytest("Faults", "-m", "faults"))
-    results.append(pytest("Browser", "-m", "browser"))
+            results.append(pytest("PostgreSQL", *parallel, *usual, url=url))
+    results.append(pytest("Packs", *parallel, "packs"))
+    results.append(pytest("Faults", "tests", "-m", "faults"))
+    results.append(pytest("Browser", "tests", "-m", "browser"))
     return conclude(results)
 
 

@@ -41,8 +41,8 @@ from haihe.evidence.verify import main, read_trust, trust_path, verify_file
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.work import unit_of_work
 from haihe.policy.domain import ANONYMOUS, system_principal
-from tests.evidence.conftest import lifted_triggers
 from tests.evidence.factories import AUDITOR, CLINIC
+from tests.triggers import lifted_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SYSTEM = system_principal("settlement")
@@ -205,7 +205,7 @@ def test_an_old_copy_without_its_witness_contradicts_the_trust_file(committed: P
     assert verify_log().size == 3
     error = checked(path)
     assert isinstance(error, EntriesMissing)
-    assert "older copy" in error.message()
+    assert "older copy" in str(error)
     assert read_trust(trust_path(path)).checkpoint.size == 5
     trust_path(path).unlink()
     assert checked(path) is None, "no memory is left: nothing can tell"

@@ -16,8 +16,9 @@ from haihe.ledger.models import Account, Expiry, Transfer
 from haihe.ledger.services import audit, open_account, transfer
 from haihe.policy.domain import ANONYMOUS, PlatformRole, Principal, system_principal
 from haihe.policy.errors import NotAllowed, NotSignedIn
-from tests.ledger.conftest import Watch, run, triggers
+from tests.ledger.conftest import Watch
 from tests.ledger.factories import pending, posted, resolve
+from tests.triggers import LEDGER
 
 pytestmark = pytest.mark.django_db
 SYSTEM = system_principal("test")
@@ -49,7 +50,9 @@ def books(payer: Account, payee: Account, watch: Watch) -> dict[str, UUID]:
 def tampered(books: dict[str, UUID]) -> Callable[..., None]:
     """Change transfers as somebody would who had removed the guards first."""
     connection.check_constraints()
-    run(triggers.DROP)
+    with connection.cursor() as cursor:
+        for statement in LEDGER.DROP[connection.vendor]:
+            cursor.execute(statement)
 
     def change(name: str, **fields: Any) -> None:
         Transfer.objects.filter(transfer_id=books[name]).update(**fields)

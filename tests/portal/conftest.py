@@ -50,10 +50,11 @@ def render(rf: RequestFactory) -> Render:
 
 
 @pytest.fixture
-def person(db: None) -> Person:
-    """Somebody with a password and a confirmed address."""
+def person(db: None, settings: Settings) -> Person:
+    """Somebody with a password, cheap to check, and a confirmed address."""
     from allauth.account.models import EmailAddress
 
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     person = Person.objects.create_user("ann@example.test", PASSWORD, name="Ann")
     EmailAddress.objects.create(user=person, email=person.email, verified=True, primary=True)
     return person

@@ -6,10 +6,10 @@ import pytest
 from django.utils import translation
 
 from haihe.kernel.errors import InvalidField, WrongState
+from haihe.kernel.phrases import localized, translated
 from haihe.parties.domain import check_credit_code
 from haihe.parties.errors import BadCreditCode
 from haihe.policy.errors import NotSignedIn
-from haihe.portal.phrases import localized, translated
 
 
 def test_a_phrase_with_values_keeps_them() -> None:
@@ -43,9 +43,9 @@ def test_a_state_is_translated_by_its_label() -> None:
 
 
 def test_values_are_never_translated() -> None:
-    error = InvalidField(field="Name", value="Owner", rule="give 0 or more")
+    error = InvalidField(field="Name", value="Owner", rule="give 1 to 500")
     with translation.override("zh-hans"):
-        assert localized(error) == "Name 为 'Owner'：应不小于 0。"
+        assert localized(error) == "Name 为 'Owner'：应为 1 至 500。"
 
 
 def test_a_reason_from_domain_code_reads_in_chinese() -> None:

@@ -103,6 +103,11 @@ TEMPLATES = [
 ]
 
 
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _database(url: str) -> dict[str, Any]:
     """Django's description of the database that ``url`` names; SQLite in the home if empty."""
     if not url:
@@ -114,7 +119,9 @@ def _database(url: str) -> dict[str, Any]:
                 "transaction_mode": "IMMEDIATE",
                 "init_command": (
                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-                    "PRAGMA busy_timeout=20000; PRAGMA cache_size=-32000;"
+                    "PRAGMA busy_timeout=20000; PRAGMA cache_size=-32000; "
+                    # Without it INSERT OR REPLACE slips past the triggers that forbid deleting.
+                    "PRAGMA recursive_triggers=ON;"
                 ),
             },
             "TEST": {"NAME": HOME / "test.sqlite3"},
@@ -207,7 +214,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "form-action": [SELF],
+        # A browser follows the redirect to a provider only if forms may lead there.
+        "form-action": [SELF, *sorted({_origin(provider.server_url) for provider in haihe.oidc})],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }

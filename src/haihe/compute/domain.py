@@ -151,8 +151,18 @@ def spec_from(data: Mapping[str, Any]) -> JobSpec:
     inputs = tuple(_input_from(item) for item in data.get("inputs", ()))
     spec = JobSpec(**{**data, "command": tuple(data["command"]), "inputs": inputs})
     _check_words(spec)
+    _check_environment(spec)
     _check_amounts(spec)
     return spec
+
+
+def parse_input(text: str) -> InputRef:
+    """Read an input as people write it: ``name=dataset@version``."""
+    name, equals, wanted = text.strip().partition("=")
+    dataset, at, version = wanted.rpartition("@")
+    if not (name and equals and dataset and at and version.isdecimal() and len(version) < 10):
+        raise BadJobSpec(field=f"input {text[:80]!r}", rule="must read name=dataset@version")
+    return _input_from({"name": name, "dataset": dataset, "version": int(version)})
 
 
 def _input_from(item: Any) -> InputRef:
@@ -187,13 +197,12 @@ def _check_words(spec: JobSpec) -> None:
         raise BadJobSpec(field="inputs", rule="must have different names")
     if len({(item.dataset, item.version) for item in spec.inputs}) != len(spec.inputs):
         raise BadJobSpec(field="inputs", rule="may name each dataset version once")
+
+
+def _check_environment(spec: JobSpec) -> None:
     for name, value in spec.environment.items():
-        if (
-            not isinstance(name, str)
-            or not _VARIABLE.fullmatch(name)
-            or not isinstance(value, str)
-            or "\0" in value
-        ):
+        good = isinstance(name, str) and _VARIABLE.fullmatch(name) and isinstance(value, str)
+        if not good or "\0" in value:
             raise BadJobSpec(
                 field=f"environment.{name}", rule="must be an upper-case name and a string"
             )

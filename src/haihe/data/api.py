@@ -13,7 +13,7 @@ from haihe.data import services
 from haihe.data.domain import MAX_DAYS, PURPOSES, UsagePolicy, policy_from
 from haihe.data.models import Agreement, Dataset, DatasetVersion
 from haihe.kernel.api import CursorPage, PageQuery, as_page
-from haihe.kernel.files import stream_file
+from haihe.kernel.files import FILE_ANSWER, stream_file
 from haihe.kernel.pagination import paginate
 from haihe.policy.http import Request
 
@@ -202,7 +202,11 @@ def read_dataset_version(request: Request, slug: str, number: int) -> VersionOut
     return _version(services.find_version(request.principal, slug, number))
 
 
-@router.get("/datasets/{slug}/versions/{int:number}/content", response={200: bytes})
+@router.get(
+    "/datasets/{slug}/versions/{int:number}/content",
+    response={200: None},
+    openapi_extra=FILE_ANSWER,
+)
 def download_dataset_version(request: Request, slug: str, number: int) -> StreamingHttpResponse:
     """A version's content, for its holder and for consumers whose terms let it leave.
 

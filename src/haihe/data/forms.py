@@ -6,21 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from haihe.data.domain import MAX_DAYS, UsagePolicy
+from haihe.data.labels import PURPOSES
 from haihe.kernel.forms import Refusable, offer
 from haihe.kernel.ids import SLUG_LENGTH
+from haihe.kernel.texts import called
 from haihe.parties.models import Organisation
-
-PURPOSE_LABELS: dict[str, str | Promise] = {
-    "research": _("Research"),
-    "training": _("Training models"),
-    "evaluation": _("Evaluating models"),
-    "service": _("Running a service"),
-}
-PURPOSE_CHOICES = list(PURPOSE_LABELS.items())
 
 
 class SearchForm(forms.Form):
@@ -46,7 +39,7 @@ class DatasetForm(Refusable):
     licence = forms.CharField(label=_("Licence"), max_length=200, required=False)
     purposes = forms.MultipleChoiceField(
         label=_("Purposes for which others may use it"),
-        choices=PURPOSE_CHOICES,
+        choices=list(PURPOSES.items()),
         widget=forms.CheckboxSelectMultiple,
     )
     days = forms.IntegerField(
@@ -97,7 +90,7 @@ class NewDatasetForm(DatasetForm):
 
     def __init__(self, *args: Any, organisations: Iterable[Organisation], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        offer(self, "organisation", [(o.slug, str(o)) for o in organisations])
+        offer(self, "organisation", [(o.slug, called(o)) for o in organisations])
         self.order_fields(self.field_order)
 
 
@@ -126,7 +119,7 @@ class TermsForm(Refusable):
 
     def __init__(self, *args: Any, policy: UsagePolicy, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        offer(self, "purpose", [(p, PURPOSE_LABELS[p]) for p in policy.purposes])
+        offer(self, "purpose", [(p, PURPOSES[p]) for p in policy.purposes])
         self.initial.setdefault("days", policy.days)
 
 
@@ -153,5 +146,5 @@ class AcceptanceForm(TermsForm):
 
     def __init__(self, *args: Any, organisations: Iterable[Organisation], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        offer(self, "organisation", [(o.slug, str(o)) for o in organisations])
+        offer(self, "organisation", [(o.slug, called(o)) for o in organisations])
         self.order_fields(self.field_order)

@@ -15,7 +15,6 @@ from django_htmx.http import HttpResponseClientRedirect, reselect, reswap, retar
 
 from haihe.data import services
 from haihe.data.forms import (
-    PURPOSE_LABELS,
     AcceptanceForm,
     DatasetForm,
     NewDatasetForm,
@@ -23,6 +22,7 @@ from haihe.data.forms import (
     SearchForm,
     VersionForm,
 )
+from haihe.data.labels import AGREEMENT_TONES, PURPOSES
 from haihe.data.models import Agreement, Dataset
 from haihe.kernel.clock import now
 from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
@@ -34,7 +34,6 @@ from haihe.policy.services import is_allowed
 
 M = TypeVar("M", bound=Model)
 SHOWN_AGREEMENTS = 20
-AGREEMENT_TONES = {"proposed": "info", "accepted": "good", "ended": "idle"}
 UPLOAD_FORM = "#upload"
 
 
@@ -329,13 +328,13 @@ def _permissions(request: Request, found: Dataset) -> dict[str, bool]:
 
 
 def _purposes(found: Dataset) -> list[Any]:
-    return [PURPOSE_LABELS[purpose] for purpose in found.policy.purposes]
+    return [PURPOSES[purpose] for purpose in found.policy.purposes]
 
 
 def _agreement_row(row: Agreement) -> dict[str, Any]:
     return {
         "agreement": row,
-        "purpose": PURPOSE_LABELS[row.purpose],
+        "purpose": PURPOSES[row.purpose],
         "tone": AGREEMENT_TONES[row.state],
     }
 

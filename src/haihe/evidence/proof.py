@@ -250,8 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise NotATrustFile(place=str(options.trust), reason="there is no such file")
         report = check_file(options.file, key=options.key, trust=trust)
     except HaiheError as error:
-        content = {"good": False, "code": error.code, "message": error.message(), **error.params()}
-        _print(json.dumps(content) if options.json else error.message())
+        content = {"good": False, "code": error.code, "message": str(error), **error.params()}
+        _print(json.dumps(content) if options.json else str(error))
         return 1 if isinstance(error, Corrupt) else 2
     good = json.dumps({"good": True, **asdict(report)})
     _print(good if options.json else _summary(options.file, report))

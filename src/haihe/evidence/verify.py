@@ -370,7 +370,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise NotATrustFile(place=str(options.trust), reason="there is no such file")
         report = verify_file(options.file, trust)
     except HaiheError as error:
-        _print(_failure(error) if options.json else error.message())
+        _print(_failure(error) if options.json else str(error))
         return 1 if isinstance(error, Corrupt) else 2
     _print(_success(report) if options.json else _summary(options.file, report))
     return 0
@@ -398,7 +398,7 @@ def _success(report: Report) -> str:
 
 
 def _failure(error: HaiheError) -> str:
-    content = {"good": False, "code": error.code, "message": error.message(), **error.params()}
+    content = {"good": False, "code": error.code, "message": str(error), **error.params()}
     return json.dumps(content)
 
 

@@ -39,12 +39,8 @@ class HaiheError(Exception):
             return {}
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
-    def message(self, template: str | None = None) -> str:
-        """The text for a person; ``template`` is a translation of the class's own."""
-        return (template or self.template).format(**self.params())
-
     def __str__(self) -> str:
-        return self.message()
+        return self.template.format(**self.params())
 
 
 class Invalid(HaiheError):

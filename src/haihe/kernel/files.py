@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -16,6 +16,16 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 PIECE_BYTES = 1 << 18
+# What the OpenAPI description says of a route that answers with a file.
+FILE_ANSWER: dict[str, Any] = {
+    "responses": {
+        200: {
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
+            }
+        }
+    }
+}
 
 
 def stream_file(request: HttpRequest, file: BinaryIO, *, name: str) -> StreamingHttpResponse:

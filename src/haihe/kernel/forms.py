@@ -11,7 +11,8 @@ from django.forms import ChoiceField, Form
 from django.utils.functional import Promise
 
 from haihe.kernel.errors import HaiheError, Unauthenticated
-from haihe.kernel.http import localized, status_of
+from haihe.kernel.http import status_of
+from haihe.kernel.phrases import localized
 
 
 class Refusable(Form):

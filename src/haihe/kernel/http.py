@@ -11,13 +11,13 @@ import prometheus_client
 import structlog
 from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.translation import gettext
 
 from haihe.kernel import errors
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.ids import new_id
 from haihe.kernel.logs import log_context
 from haihe.kernel.metrics import observe_request
+from haihe.kernel.phrases import localized
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STATUS: dict[type[HaiheError], int] = {
@@ -40,11 +40,6 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 def status_of(error: HaiheError) -> int:
     """The HTTP status of an error, by its branch of the tree."""
     return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
-
-
-def localized(error: HaiheError) -> str:
-    """The error's message in the language of the current request."""
-    return error.message(gettext(error.template))
 
 
 def problem(error: HaiheError, request: HttpRequest) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from haihe.kernel import errors
 from haihe.kernel.errors import HaiheError
+from haihe.kernel.phrases import localized
 
 EXIT_CODES: dict[type[HaiheError], int] = {
     errors.Invalid: 2,
@@ -50,7 +51,7 @@ def exit_code_of(error: HaiheError) -> int:
 
 def show_error(error: HaiheError, *, as_json: bool) -> None:
     """Print an error: in words on stderr, or as an object on stdout."""
-    text = error.message(_(error.template))
+    text = localized(error)
     if as_json:
         print_json({"error": {"code": error.code, "message": text, "params": error.params()}})
     else:

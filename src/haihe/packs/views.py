@@ -115,6 +115,7 @@ def evaluation(request: Request, evaluation_id: UUID) -> HttpResponse:
         "evaluation": found,
         "manifest": _manifest_of(request.principal, found),
         "figures": _figures(found) if found.details else None,
+        "inputs": [_input(name, version) for name, version in found.inputs.items()],
         "sees_cases": sees_cases,
         "tables": services.pack_tables(request.principal, evaluation_id)
         if sees_cases and found.details
@@ -145,7 +146,12 @@ def cases(request: Request, evaluation_id: UUID) -> HttpResponse:
         "form": form,
         "decision": decision,
         "decisions": [
-            {"name": name, "label": DECISION_LABELS[name], "count": page.counts[name]}
+            {
+                "name": name,
+                "label": DECISION_LABELS[name],
+                "count": page.counts[name],
+                "current": name == decision,
+            }
             for name in services.DECISIONS
         ],
         "total": sum(page.counts.values()),
@@ -225,6 +231,11 @@ def _figures(row: Evaluation) -> dict[str, Any]:
         - pooled["decisions"]["coverage"]["count"],
         "permuted": details["permuted"],
     }
+
+
+def _input(name: str, version: str) -> dict[str, str]:
+    slug, _at, number = version.partition("@")
+    return {"name": name, "slug": slug, "number": number}
 
 
 def _comparison(details: Mapping[str, Any]) -> list[dict[str, Any]]:

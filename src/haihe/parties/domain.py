@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections import deque
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from uuid import UUID
 
 from haihe.kernel.errors import InvalidField
 from haihe.parties.errors import BadCreditCode
-from haihe.policy.domain import SCOPES
+from haihe.policy.domain import SCOPES, PlatformRole, Role
 
 CREDIT_CODE_LENGTH = 18
 # GB 32100-2015: digits and letters without I, O, S, V, Z.
@@ -18,6 +19,15 @@ _ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _MODULUS = 31
 TOKEN_PREFIX = "haihe_"  # noqa: S105 (a marker that secret scanners look for, not a secret)
 RELATED_SHARE_PERCENT = 25
+LINE_LENGTH = 200
+PERSON_NAME_LENGTH = 80
+TOKEN_NAME_LENGTH = 80
+EMAIL_LENGTH = 254
+
+# No control characters, and no lone surrogates, which no database stores.
+_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+# A shape and no proof: whether somebody reads the mail, only sending one shows.
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 
 
 def credit_code_check_digit(body: str) -> str:
@@ -75,6 +85,37 @@ def check_scopes(scopes: Iterable[str]) -> list[str]:
             field="scopes", value=", ".join(unknown), rule="choose from " + ", ".join(SCOPES)
         )
     return wanted
+
+
+def check_role(role: str) -> str:
+    """Return the role if an organisation knows it."""
+    if role not in list(Role):
+        raise InvalidField(field="role", value=role[:20], rule="choose from " + ", ".join(Role))
+    return role
+
+
+def check_platform_role(role: str) -> str:
+    """Return the role if the platform knows it."""
+    if role not in list(PlatformRole):
+        rule = "choose from " + ", ".join(PlatformRole)
+        raise InvalidField(field="role", value=role[:20], rule=rule)
+    return role
+
+
+def check_line(text: str, *, field: str, length: int = LINE_LENGTH) -> str:
+    """Return ``text`` if it is one line of 1 to ``length`` characters and not blank."""
+    if not text.strip() or len(text) > length or not _LINE.fullmatch(text):
+        rule = f"give one line of 1 to {length} characters"
+        raise InvalidField(field=field, value=text[:40], rule=rule)
+    return text
+
+
+def check_email(email: str) -> str:
+    """Return an e-mail address in lower case if it has the shape of one."""
+    email = email.strip().lower()
+    if len(email) > EMAIL_LENGTH or not _EMAIL.fullmatch(email):
+        raise InvalidField(field="email", value=email[:80], rule="give an e-mail address")
+    return email
 
 
 def related_through(

@@ -191,6 +191,10 @@ class ApiToken(Entity):
 class OwnershipQuerySet(models.QuerySet["Ownership"]):
     """Reads of the ownership graph."""
 
+    def of(self, organisation_id: UUID) -> Self:
+        """Holdings of an organisation, and holdings in it."""
+        return self.filter(Q(owner_id=organisation_id) | Q(owned_id=organisation_id))
+
     def edges(self) -> Iterable[tuple[UUID, UUID, int]]:
         """All holdings as (owner, owned, percent)."""
         return self.values_list("owner_id", "owned_id", "percent")

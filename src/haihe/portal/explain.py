@@ -10,7 +10,7 @@ from haihe.kernel import errors
 from haihe.kernel.errors import HaiheError, gettext_noop
 from haihe.kernel.http import status_of
 from haihe.kernel.logs import current_request_id
-from haihe.portal.phrases import localized
+from haihe.kernel.phrases import localized
 
 _TITLES: dict[type[HaiheError], str] = {
     errors.Invalid: gettext_noop("This input is not valid"),

@@ -16,7 +16,7 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 from haihe.kernel.errors import HaiheError
 from haihe.policy.errors import NotSignedIn
 from haihe.portal.explain import explain
-from haihe.portal.phrases import localized
+from haihe.kernel.phrases import localized
 
 API_PREFIX = "/api/"
 MESSAGES_SELECTOR = "#messages"

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from haihe.compute.domain import Capacity
 from haihe.compute.errors import NotVerified, Taken
@@ -131,15 +131,15 @@ def set_offer(
 
 
 def list_centres(principal: Principal) -> QuerySet[Centre]:
-    """All centres, for everybody."""
+    """All centres with their pools, for everybody."""
     authorize(principal, "centre.read", Resource("Centre"))
-    return Centre.objects.select_related("operator").prefetch_related("pools")
+    pools = Prefetch("pools", Pool.objects.order_by("slug"))
+    return Centre.objects.select_related("operator").prefetch_related(pools)
 
 
 def find_centre(principal: Principal, slug: str) -> Centre:
-    """A centre by slug."""
-    authorize(principal, "centre.read", Resource("Centre", slug))
-    centre = Centre.objects.select_related("operator").filter(slug=slug).first()
+    """A centre with its pools, by slug."""
+    centre = list_centres(principal).filter(slug=slug).first()
     if centre is None:
         raise MissingRecord(kind="centre", id=slug)
     return centre

@@ -19,7 +19,7 @@ from haihe.kernel.money import check_amount_micro, format_micro
 from haihe.kernel.work import unit_of_work
 from haihe.parties.models import Organisation
 from haihe.parties.services import find_organisation
-from haihe.policy.domain import Principal, Resource
+from haihe.policy.domain import WORKING, Principal, Resource
 from haihe.policy.services import authorize, is_allowed
 
 
@@ -107,6 +107,17 @@ def list_contracts(principal: Principal, *, number: str = "") -> QuerySet[Contra
     if not is_allowed(principal, "contract.read", Resource("Contract")):
         rows = rows.visible_to(listed_organisations(principal, "contract.read", "Contract"))
     return rows.filter(number=number) if number else rows
+
+
+def usable_contracts(principal: Principal) -> QuerySet[Contract]:
+    """Signed contracts whose term covers today and for whose buyer the caller works."""
+    today = now().date()
+    return list_contracts(principal).filter(
+        buyer__in=principal.organisations(*WORKING),
+        state=Contract.State.SIGNED,
+        begins_on__lte=today,
+        ends_on__gte=today,
+    )
 
 
 def contract_in_force(

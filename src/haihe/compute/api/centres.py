@@ -1,0 +1,203 @@
+"""HTTP routes of centres, their pools, and what these offer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from ninja import Query, Router, Schema, Status
+from pydantic import Field
+
+from haihe.compute.domain import Capacity
+from haihe.compute.models import Centre, Offer, Pool
+from haihe.compute.services import centres
+from haihe.compute.services.centres import PoolCard
+from haihe.kernel.api import CursorPage, PageQuery, as_page
+from haihe.kernel.pagination import paginate
+from haihe.policy.http import Request
+
+router = Router()
+
+
+class CapacityOut(Schema):
+    """An amount of schedulable resources."""
+
+    cpu_milli: int
+    memory_bytes: int
+    gpu_milli: int
+
+
+class OfferOut(Schema):
+    """A pool's capacity at a price, in micro-units of CNY."""
+
+    id: UUID
+    cpu_hour_micro: int
+    gpu_hour_micro: int
+    minimum_micro: int
+    begins_at: datetime
+    ends_at: datetime | None
+
+
+class PoolOut(Schema):
+    """A pool, what started jobs hold of it, and the offer that holds now."""
+
+    path: str = Field(description="`centre/pool`")
+    backend: str
+    gpu_model: str
+    is_open: bool
+    capacity: CapacityOut
+    held: CapacityOut
+    offer: OfferOut | None
+
+
+class CentreOut(Schema):
+    """A centre with its pools."""
+
+    id: UUID
+    slug: str
+    name: str
+    name_en: str
+    operator: str = Field(description="Slug of the organisation that operates it.")
+    is_open: bool
+    pools: list[PoolOut]
+
+
+class CentreIn(Schema):
+    """A new centre."""
+
+    operator: str
+    slug: str = Field(max_length=80)
+    name: str = Field(max_length=200)
+    name_en: str = Field("", max_length=200)
+
+
+class PoolIn(Schema):
+    """A new pool."""
+
+    slug: str = Field(max_length=80)
+    cpu_milli: int
+    memory_bytes: int
+    gpu_milli: int = 0
+    gpu_model: str = Field("", max_length=80)
+
+
+class OfferIn(Schema):
+    """New prices, in micro-units of CNY."""
+
+    cpu_hour_micro: int
+    gpu_hour_micro: int = 0
+    minimum_micro: int = 0
+
+
+@router.get("/centres", response=CursorPage[CentreOut])
+def list_centres(request: Request, page: Query[PageQuery]) -> CursorPage[CentreOut]:
+    """All centres with their pools and prices."""
+    rows = paginate(centres.list_centres(request.principal), cursor=page.cursor, limit=page.limit)
+    pools = [pool for centre in rows.items for pool in centre.pools.all()]
+    cards = {card.pool.pk: card for card in centres.pool_cards(request.principal, pools)}
+    return as_page(
+        rows, lambda centre: _centre(centre, [cards[pool.pk] for pool in centre.pools.all()])
+    )
+
+
+@router.post("/centres", response={201: CentreOut})
+def create_centre(request: Request, body: CentreIn) -> Status[CentreOut]:
+    """Connect a centre. Its operator's credit code must have been confirmed."""
+    return Status(201, _centre(centres.create_centre(request.principal, **body.dict()), []))
+
+
+@router.get("/centres/{slug}", response=CentreOut)
+def read_centre(request: Request, slug: str) -> CentreOut:
+    """A centre with its pools and prices."""
+    centre = centres.find_centre(request.principal, slug)
+    return _centre(centre, centres.pool_cards(request.principal, centre.pools.all()))
+
+
+@router.get("/centres/{slug}/pools", response=list[PoolOut])
+def list_pools(request: Request, slug: str) -> list[PoolOut]:
+    """A centre's pools."""
+    return read_centre(request, slug).pools
+
+
+@router.post("/centres/{slug}/pools", response={201: PoolOut})
+def create_pool(request: Request, slug: str, body: PoolIn) -> Status[PoolOut]:
+    """Add a pool to a centre, for its operator."""
+    return Status(201, _card(request, centres.create_pool(request.principal, slug, **body.dict())))
+
+
+@router.get("/centres/{slug}/pools/{pool}", response=PoolOut)
+def read_pool(request: Request, slug: str, pool: str) -> PoolOut:
+    """A pool."""
+    return _card(request, centres.find_pool(request.principal, f"{slug}/{pool}"))
+
+
+@router.post("/centres/{slug}/pools/{pool}/open", response=PoolOut)
+def open_pool(request: Request, slug: str, pool: str) -> PoolOut:
+    """Let a pool take new jobs, for its operator."""
+    path = f"{slug}/{pool}"
+    return _card(request, centres.set_pool_open(request.principal, path, is_open=True))
+
+
+@router.post("/centres/{slug}/pools/{pool}/drain", response=PoolOut)
+def drain_pool(request: Request, slug: str, pool: str) -> PoolOut:
+    """Let a pool take no new jobs, for its operator; those queued still run."""
+    path = f"{slug}/{pool}"
+    return _card(request, centres.set_pool_open(request.principal, path, is_open=False))
+
+
+@router.get("/centres/{slug}/pools/{pool}/offers", response=CursorPage[OfferOut])
+def list_offers(
+    request: Request, slug: str, pool: str, page: Query[PageQuery]
+) -> CursorPage[OfferOut]:
+    """A pool's offers: its price history."""
+    rows = centres.offers_of(request.principal, f"{slug}/{pool}")
+    return as_page(paginate(rows, cursor=page.cursor, limit=page.limit), _offer)
+
+
+@router.post("/centres/{slug}/pools/{pool}/offers", response={201: OfferOut})
+def set_offer(request: Request, slug: str, pool: str, body: OfferIn) -> Status[OfferOut]:
+    """Give a pool new prices from now on; open quotes keep theirs."""
+    return Status(
+        201, _offer(centres.set_offer(request.principal, f"{slug}/{pool}", **body.dict()))
+    )
+
+
+def _centre(row: Centre, cards: list[PoolCard]) -> CentreOut:
+    return CentreOut(
+        id=row.pk,
+        slug=row.slug,
+        name=row.name,
+        name_en=row.name_en,
+        operator=row.operator.slug,
+        is_open=row.is_open,
+        pools=[_pool(card) for card in cards],
+    )
+
+
+def _card(request: Request, row: Pool) -> PoolOut:
+    [card] = centres.pool_cards(request.principal, [row])
+    return _pool(card)
+
+
+def _pool(card: PoolCard) -> PoolOut:
+    return PoolOut(
+        path=str(card.pool),
+        backend=card.pool.backend,
+        gpu_model=card.pool.gpu_model,
+        is_open=card.pool.is_open,
+        capacity=_capacity(card.pool.capacity),
+        held=_capacity(card.held),
+        offer=_offer(card.offer) if card.offer else None,
+    )
+
+
+def _capacity(capacity: Capacity) -> CapacityOut:
+    return CapacityOut(
+        cpu_milli=capacity.cpu_milli,
+        memory_bytes=capacity.memory_bytes,
+        gpu_milli=capacity.gpu_milli,
+    )
+
+
+def _offer(row: Offer) -> OfferOut:
+    return OfferOut.from_orm(row)

@@ -1,0 +1,87 @@
+"""What states, reasons and bill lines are called on pages, and in which tone a state is shown.
+
+The words of the API and the command line are the stable ones of ``domain``; these are their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from haihe.compute.domain import MILLI, AttemptState, EndReason, JobState
+from haihe.kernel.errors import gettext_noop
+
+Label = str | Promise
+
+STATES: Mapping[str, Label] = {
+    JobState.QUEUED: _("Queued"),
+    JobState.STARTING: _("Starting"),
+    JobState.RUNNING: _("Running"),
+    JobState.SUCCEEDED: _("Succeeded"),
+    JobState.FAILED: _("Failed"),
+    JobState.CANCELLED: _("Cancelled"),
+    AttemptState.LOST: _("Lost"),
+}
+TONES: Mapping[str, str] = {
+    JobState.QUEUED: "idle",
+    JobState.STARTING: "busy",
+    JobState.RUNNING: "busy",
+    JobState.SUCCEEDED: "good",
+    JobState.FAILED: "bad",
+    JobState.CANCELLED: "warn",
+    AttemptState.LOST: "bad",
+}
+REASONS: Mapping[str, Label] = {
+    EndReason.EXITED: _("Its command ended"),
+    EndReason.CPU_LIMIT: _("Reached its limit of CPU time"),
+    EndReason.MEMORY_LIMIT: _("Reached its limit of memory"),
+    EndReason.WALL_LIMIT: _("Reached its limit of time"),
+    EndReason.OUTPUT_LIMIT: _("Reached its limit of output"),
+    EndReason.CANCELLED: _("Cancelled"),
+    EndReason.LOST: _("Its supervisor was lost"),
+    EndReason.NOT_STARTED: _("Could not be started"),
+}
+ITEMS: Mapping[str, Label] = {
+    "cpu": _("CPU"),
+    "gpu": _("GPU"),
+    "minimum": _("Minimum charge"),
+}
+UNITS: Mapping[str, Label] = {
+    "CPU-hour": _("CPU-hours"),
+    "GPU-hour": _("GPU-hours"),
+    "job": _("job"),
+}
+CONTRACT_TONES: Mapping[str, str] = {"draft": "info", "signed": "good"}
+# Patterns of the reasons that quotes give, for the catalogue: values are numbered fields.
+QUOTE_REASONS = (
+    gettext_noop("{0}: no offer now"),
+    gettext_noop("{0}: needs {1} {2}, has {3}"),
+    gettext_noop("{0}: fits, at most {1}"),
+    gettext_noop("chosen {0}: the least at {1}"),
+    gettext_noop("no contract, no voucher"),
+)
+
+
+def bill_rows(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Bill lines as a table shows them."""
+    return [
+        {
+            "item": ITEMS.get(line["item"], line["item"]),
+            "quantity": quantity(line["quantity_milli"]),
+            "unit": UNITS.get(line["unit"], line["unit"]),
+            "price_micro": line["price_micro"],
+            "amount_micro": line["amount_micro"],
+            "why": gettext(line["why"]),
+        }
+        for line in lines
+    ]
+
+
+def quantity(milli: int) -> str:
+    """Milli-units as a number of units: all three decimals, or none if they are zero."""
+    whole, part = divmod(milli, MILLI)
+    return f"{whole:,}.{part:03d}" if part else f"{whole:,}"

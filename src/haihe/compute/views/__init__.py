@@ -1,0 +1,1 @@
+"""Pages of compute, by subject: centres, contracts, quotes, jobs."""

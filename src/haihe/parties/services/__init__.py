@@ -1,0 +1,86 @@
+"""Use cases of the parties, by subject: who is asking, organisations, members, people.
+
+What other domains call is named here, so that they need not know where it stands.
+"""
+
+from haihe.parties.services.members import (
+    accept_invitation,
+    change_role,
+    find_member,
+    invitation_link,
+    invite,
+    look_at_invitation,
+    members_of,
+    memberships_of,
+    open_invitations,
+    remove_member,
+    revoke_invitation,
+)
+from haihe.parties.services.organisations import (
+    check_may_create,
+    create_organisation,
+    find_organisation,
+    find_organisation_by_id,
+    holdings_of,
+    list_organisations,
+    organisations_of,
+    record_ownership,
+    relation_between,
+    update_organisation,
+    verify_organisation,
+)
+from haihe.parties.services.people import (
+    NewToken,
+    create_person,
+    create_token,
+    find_self,
+    grant_platform_role,
+    platform_grants,
+    revoke_platform_role,
+    revoke_token,
+    tokens_of,
+    update_profile,
+)
+from haihe.parties.services.principals import (
+    principal_of,
+    principal_of_email,
+    principal_of_token,
+)
+
+__all__ = [
+    "NewToken",
+    "accept_invitation",
+    "change_role",
+    "check_may_create",
+    "create_organisation",
+    "create_person",
+    "create_token",
+    "find_member",
+    "find_organisation",
+    "find_organisation_by_id",
+    "find_self",
+    "grant_platform_role",
+    "holdings_of",
+    "invitation_link",
+    "invite",
+    "list_organisations",
+    "look_at_invitation",
+    "members_of",
+    "memberships_of",
+    "open_invitations",
+    "organisations_of",
+    "platform_grants",
+    "principal_of",
+    "principal_of_email",
+    "principal_of_token",
+    "record_ownership",
+    "relation_between",
+    "remove_member",
+    "revoke_invitation",
+    "revoke_platform_role",
+    "revoke_token",
+    "tokens_of",
+    "update_organisation",
+    "update_profile",
+    "verify_organisation",
+]

@@ -1,0 +1,186 @@
+"""Use cases of members and of the invitations by which they come."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db.models import Count, QuerySet
+
+from haihe.evidence.services import record
+from haihe.kernel.clock import now
+from haihe.kernel.errors import MissingRecord
+from haihe.kernel.ids import parse_id
+from haihe.kernel.settings import load_settings
+from haihe.kernel.work import unit_of_work
+from haihe.parties.domain import check_email, check_role, hash_token, new_token
+from haihe.parties.errors import DeadInvitation, LastOwner
+from haihe.parties.models import Invitation, Membership, Organisation
+from haihe.parties.services.organisations import PLATFORM, find_organisation
+from haihe.parties.services.people import find_self
+from haihe.policy.domain import Principal, Role
+from haihe.policy.services import authorize
+
+INVITATION_LIFE = timedelta(days=14)
+
+
+def members_of(principal: Principal, slug: str) -> QuerySet[Membership]:
+    """Who belongs to an organisation."""
+    organisation = find_organisation(principal, slug)
+    authorize(principal, "organisation.read_members", organisation.resource())
+    return organisation.memberships.select_related("person").order_by("role", "created_at")
+
+
+def find_member(principal: Principal, slug: str, person_id: str | UUID) -> Membership:
+    """One member of an organisation."""
+    organisation = find_organisation(principal, slug)
+    authorize(principal, "organisation.read_members", organisation.resource())
+    return _membership(organisation, person_id)
+
+
+def memberships_of(principal: Principal) -> QuerySet[Membership]:
+    """The caller's own memberships, with their organisations."""
+    person = find_self(principal)
+    return person.memberships.select_related("organisation").order_by("-pk")
+
+
+def change_role(principal: Principal, slug: str, person_id: str | UUID, role: str) -> Membership:
+    """Give a member another role; the last owner stays one."""
+    organisation = find_organisation(principal, slug)
+    authorize(principal, "organisation.manage_members", organisation.resource())
+    role = check_role(role)
+    with unit_of_work():
+        membership = _membership(organisation, person_id)
+        if membership.role == role:
+            return membership
+        _keep_an_owner(membership)
+        membership.role = role
+        membership.save(update_fields=["role"])
+        _record_membership("membership.changed", principal, membership)
+    return membership
+
+
+def remove_member(principal: Principal, slug: str, person_id: str | UUID) -> None:
+    """Take a member out of an organisation; the last owner stays."""
+    organisation = find_organisation(principal, slug)
+    authorize(principal, "organisation.manage_members", organisation.resource())
+    with unit_of_work():
+        membership = _membership(organisation, person_id)
+        _keep_an_owner(membership)
+        _record_membership("membership.removed", principal, membership)
+        membership.delete()
+
+
+def invite(
+    principal: Principal, slug: str, *, role: str, email: str = ""
+) -> tuple[Invitation, str]:
+    """Make an invitation; returns it with the secret of its link, which is shown this once."""
+    organisation = find_organisation(principal, slug)
+    wanted = check_role(role)
+    action = "organisation.manage_members" if wanted == Role.OWNER else "organisation.invite"
+    authorize(principal, action, organisation.resource())
+    address = check_email(email) if email else ""
+    secret = new_token()
+    with unit_of_work():
+        invitation = Invitation.objects.create(
+            organisation=organisation,
+            role=wanted,
+            email=address,
+            token_hash=hash_token(secret),
+            invited_by_id=principal.person_id,
+            expires_at=now() + INVITATION_LIFE,
+        )
+    return invitation, secret
+
+
+def invitation_link(secret: str) -> str:
+    """The link that a secret stands for."""
+    return f"{load_settings().public_url.rstrip('/')}/invitations/{secret}"
+
+
+def open_invitations(principal: Principal, slug: str) -> QuerySet[Invitation]:
+    """Invitations of an organisation that may still be accepted."""
+    organisation = find_organisation(principal, slug)
+    authorize(principal, "organisation.invite", organisation.resource())
+    return organisation.invitations.filter(
+        accepted_at=None, revoked_at=None, expires_at__gt=now()
+    ).order_by("-pk")
+
+
+def revoke_invitation(principal: Principal, slug: str, invitation_id: str | UUID) -> None:
+    """Make an invitation's link lead nowhere."""
+    organisation = find_organisation(principal, slug)
+    authorize(principal, "organisation.invite", organisation.resource())
+    pk = parse_id(invitation_id, kind="invitation")
+    revoked = organisation.invitations.filter(pk=pk, accepted_at=None, revoked_at=None).update(
+        revoked_at=now()
+    )
+    if not revoked:
+        raise MissingRecord(kind="invitation", id=str(pk))
+
+
+def look_at_invitation(secret: str) -> Invitation:
+    """What an invitation offers, for whoever holds its link."""
+    invitation = (
+        Invitation.objects.select_related("organisation")
+        .filter(token_hash=hash_token(secret))
+        .first()
+    )
+    if invitation is None:
+        raise DeadInvitation(reason="unknown")
+    if invitation.revoked_at:
+        raise DeadInvitation(reason="withdrawn")
+    if invitation.accepted_at:
+        raise DeadInvitation(reason="used")
+    if invitation.expires_at <= now():
+        raise DeadInvitation(reason="expired")
+    return invitation
+
+
+def accept_invitation(principal: Principal, secret: str) -> Membership:
+    """Become a member by an invitation's link. Whoever is one already keeps the role they have."""
+    authorize(principal, "invitation.accept", PLATFORM)
+    with unit_of_work():
+        invitation = look_at_invitation(secret)
+        taken = Invitation.objects.filter(
+            pk=invitation.pk, accepted_at=None, revoked_at=None
+        ).update(accepted_at=now(), accepted_by_id=principal.person_id)
+        if not taken:
+            raise DeadInvitation(reason="used")
+        membership, joined = Membership.objects.get_or_create(
+            organisation=invitation.organisation,
+            person_id=principal.person_id,
+            defaults={"role": invitation.role},
+        )
+        if joined:
+            _record_membership("membership.joined", principal, membership)
+    return membership
+
+
+def _membership(organisation: Organisation, person_id: str | UUID) -> Membership:
+    pk = parse_id(person_id, kind="member")
+    rows = organisation.memberships.select_related("person", "organisation")
+    found = rows.filter(person_id=pk).first()
+    if found is None:
+        raise MissingRecord(kind="member", id=str(pk))
+    return found
+
+
+def _keep_an_owner(membership: Membership) -> None:
+    """Refuse what would leave an organisation without an owner."""
+    if membership.role != Role.OWNER:
+        return
+    Organisation.objects.select_for_update().get(pk=membership.organisation_id)
+    owners = membership.organisation.memberships.filter(role=Role.OWNER)
+    if owners.aggregate(count=Count("pk"))["count"] == 1:
+        raise LastOwner(person=str(membership.person), organisation=membership.organisation.name)
+
+
+def _record_membership(kind: str, principal: Principal, membership: Membership) -> None:
+    record(
+        kind,
+        subject=f"organisation:{membership.organisation_id}",
+        actor=principal,
+        data={"person": str(membership.person_id), "role": str(membership.role)},
+        parties=[membership.organisation_id],
+    )

@@ -1,0 +1,152 @@
+"""Use cases of people: their profile, their API tokens, and their roles for the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.db.models import QuerySet
+
+from haihe.evidence.services import record
+from haihe.kernel.clock import now
+from haihe.kernel.errors import InvalidField, MissingRecord
+from haihe.kernel.ids import parse_id
+from haihe.kernel.work import unit_of_work
+from haihe.parties.domain import (
+    PERSON_NAME_LENGTH,
+    TOKEN_NAME_LENGTH,
+    check_line,
+    check_platform_role,
+    check_scopes,
+    hash_token,
+    new_token,
+)
+from haihe.parties.errors import EmailTaken
+from haihe.parties.models import ApiToken, Person, PlatformGrant
+from haihe.parties.services.organisations import PLATFORM
+from haihe.policy.domain import Principal, Resource
+from haihe.policy.services import authorize
+
+TOKEN_DAYS_LIMIT = 366
+
+
+def create_person(*, email: str, name: str, password: str | None = None) -> Person:
+    """Make an account on the machine itself, for ``haihe init`` and the demonstration."""
+    try:
+        with unit_of_work():
+            return Person.objects.create_user(email, password, name=name)
+    except IntegrityError:
+        raise EmailTaken(email=email) from None
+
+
+def find_self(principal: Principal) -> Person:
+    """The person who asks.
+
+    Raises
+    ------
+    NotSignedIn
+        If nobody is signed in.
+    """
+    authorize(principal, "person.update", Resource("Person", creator=principal.id))
+    return Person.objects.get(pk=principal.person_id)
+
+
+def update_profile(principal: Principal, *, name: str, language: str) -> Person:
+    """Change one's own name and language."""
+    person = Person.objects.get(pk=principal.person_id)
+    authorize(principal, "person.update", person.resource())
+    check_line(name, field="name", length=PERSON_NAME_LENGTH)
+    known = dict(settings.LANGUAGES)
+    if language not in known:
+        rule = "choose from " + ", ".join(known)
+        raise InvalidField(field="language", value=language[:20], rule=rule)
+    person.name, person.language = name, language
+    person.save(update_fields=["name", "language"])
+    return person
+
+
+def grant_platform_role(principal: Principal, *, email: str, role: str) -> PlatformGrant:
+    """Give a person a role for the whole platform."""
+    authorize(principal, "platform.grant_role", PLATFORM)
+    person, role = _person(email), check_platform_role(role)
+    with unit_of_work():
+        grant, granted = PlatformGrant.objects.get_or_create(person=person, role=role)
+        if granted:
+            _record_platform_role("platform.role_granted", principal, person, role)
+    return grant
+
+
+def revoke_platform_role(principal: Principal, *, email: str, role: str) -> None:
+    """Take a platform role from a person."""
+    authorize(principal, "platform.grant_role", PLATFORM)
+    person, role = _person(email), check_platform_role(role)
+    with unit_of_work():
+        revoked, _ = person.platform_grants.filter(role=role).delete()
+        if revoked:
+            _record_platform_role("platform.role_revoked", principal, person, role)
+
+
+def platform_grants(principal: Principal) -> QuerySet[PlatformGrant]:
+    """Who has a platform role."""
+    authorize(principal, "system.read", PLATFORM)
+    return PlatformGrant.objects.select_related("person").order_by("role", "person__email")
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """An API token at the only moment its secret is known."""
+
+    row: ApiToken
+    secret: str
+
+
+def create_token(
+    principal: Principal, *, name: str, scopes: Iterable[str], days: int = 90
+) -> NewToken:
+    """Make an API token for oneself. A token cannot give itself more than it has."""
+    person = Person.objects.get(pk=principal.person_id)
+    authorize(principal, "token.manage", person.resource())
+    check_line(name, field="name", length=TOKEN_NAME_LENGTH)
+    if not 1 <= days <= TOKEN_DAYS_LIMIT:
+        raise InvalidField(field="days", value=days, rule=f"give 1 to {TOKEN_DAYS_LIMIT}")
+    secret = new_token()
+    row = ApiToken.objects.create(
+        person=person,
+        name=name,
+        hint=secret[:10],
+        token_hash=hash_token(secret),
+        scopes=check_scopes(scopes),
+        expires_at=now() + timedelta(days=days),
+    )
+    return NewToken(row, secret)
+
+
+def tokens_of(principal: Principal) -> QuerySet[ApiToken]:
+    """One's own tokens, the newest first."""
+    person = Person.objects.get(pk=principal.person_id)
+    authorize(principal, "token.manage", person.resource())
+    return person.tokens.order_by("-pk")
+
+
+def revoke_token(principal: Principal, token_id: str | UUID) -> None:
+    """Make one of one's own tokens open nothing, for ever."""
+    person = Person.objects.get(pk=principal.person_id)
+    authorize(principal, "token.manage", person.resource())
+    pk = parse_id(token_id, kind="token")
+    if not person.tokens.filter(pk=pk, revoked_at=None).update(revoked_at=now()):
+        raise MissingRecord(kind="token", id=str(pk))
+
+
+def _record_platform_role(kind: str, principal: Principal, person: Person, role: str) -> None:
+    record(kind, subject=f"person:{person.pk}", actor=principal, data={"role": role})
+
+
+def _person(email: str) -> Person:
+    person = Person.objects.filter(email=email.strip().lower()).first()
+    if person is None:
+        raise MissingRecord(kind="person", id=email)
+    return person

@@ -1,0 +1,1 @@
+"""Pages of the parties, by subject: organisations, members and invitations, people."""

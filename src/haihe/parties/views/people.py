@@ -1,0 +1,159 @@
+"""Pages of people: their organisations, their profile, their API tokens, and platform roles."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import get_language, override
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from haihe.kernel.clock import now
+from haihe.kernel.errors import HaiheError
+from haihe.kernel.export import export_asked, export_table
+from haihe.kernel.pagination import paginate
+from haihe.parties import services
+from haihe.parties.forms import PlatformRoleForm, ProfileForm, TokenForm
+from haihe.parties.models import PlatformGrant
+from haihe.policy.domain import Resource
+from haihe.policy.http import Request
+from haihe.policy.services import is_allowed
+
+GRANT_COLUMNS = ("email", "name", "role", "since")
+PLATFORM = Resource("Platform", "platform")
+
+
+@require_GET
+def memberships(request: Request) -> HttpResponse:
+    """The organisations that one belongs to, and as what."""
+    context = {
+        "page": paginate(
+            services.memberships_of(request.principal), cursor=request.GET.get("cursor")
+        ),
+        "as_of": now(),
+    }
+    return render(request, "parties/memberships.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def profile(request: Request) -> HttpResponse:
+    """One's own name and language."""
+    person = services.find_self(request.principal)
+    initial = {"name": person.name, "language": person.language or get_language()}
+    form, status = ProfileForm(request.POST or None, initial=initial), 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            try:
+                changed = services.update_profile(request.principal, **form.cleaned_data)
+            except HaiheError as error:
+                status = form.refuse(error)
+            else:
+                return _profile_saved(request, changed.language)
+    context = {"form": form, "person": person}
+    return render(request, "parties/profile.html", context, status=status)
+
+
+def _profile_saved(request: Request, language: str) -> HttpResponse:
+    """Back to the profile, in the language that was chosen."""
+    with override(language):
+        messages.success(request, _("Your profile was changed."))
+    response = redirect("parties:profile")
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        language,
+        max_age=settings.LANGUAGE_COOKIE_AGE,
+        path=settings.LANGUAGE_COOKIE_PATH,
+        domain=settings.LANGUAGE_COOKIE_DOMAIN,
+        secure=settings.LANGUAGE_COOKIE_SECURE,
+        httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
+        samesite=settings.LANGUAGE_COOKIE_SAMESITE,
+    )
+    return response
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def tokens(request: Request) -> HttpResponse:
+    """One's API tokens, and a new one. Its secret is in the answer to the form and kept nowhere."""
+    rows = services.tokens_of(request.principal)
+    form, status, created = TokenForm(request.POST or None), 200, None
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            try:
+                created = services.create_token(request.principal, **form.cleaned_data)
+            except HaiheError as error:
+                status = form.refuse(error)
+            else:
+                form, status = TokenForm(), 200
+    at = now()
+    page = paginate(rows, cursor=request.GET.get("cursor"))
+    context = {
+        "form": form,
+        "page": page,
+        "rows": [{"token": row, "usable": row.usable(at)} for row in page.items],
+        "created": created,
+        "as_of": at,
+    }
+    return render(request, "parties/tokens.html", context, status=status)
+
+
+@require_POST
+def revoke_token(request: Request, token_id: UUID) -> HttpResponse:
+    """Make one of one's own tokens open nothing."""
+    services.revoke_token(request.principal, token_id)
+    messages.success(request, _("The token is revoked: it opens nothing now."))
+    return redirect("parties:tokens")
+
+
+@require_http_methods(["GET", "POST"])
+def platform_roles(request: Request) -> HttpResponse:
+    """Who has a role for the whole platform; give one on POST."""
+    form, status = PlatformRoleForm(request.POST or None), 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            try:
+                services.grant_platform_role(request.principal, **form.cleaned_data)
+            except HaiheError as error:
+                status = form.refuse(error)
+            else:
+                messages.success(request, _("The role was given."))
+                return redirect("parties:platform_roles")
+    rows = services.platform_grants(request.principal)
+    if export_asked(request):
+        exported = map(_exported, rows)
+        return export_table(request, exported, columns=GRANT_COLUMNS, name="platform-roles")
+    context = {
+        "form": form,
+        "page": paginate(rows, cursor=request.GET.get("cursor")),
+        "may_grant": is_allowed(request.principal, "platform.grant_role", PLATFORM),
+        "as_of": now(),
+    }
+    return render(request, "parties/platform_roles.html", context, status=status)
+
+
+@require_POST
+def revoke_platform_role(request: Request) -> HttpResponse:
+    """Take a platform role from a person."""
+    services.revoke_platform_role(
+        request.principal, email=request.POST.get("email", ""), role=request.POST.get("role", "")
+    )
+    messages.success(request, _("The role was taken away."))
+    return redirect("parties:platform_roles")
+
+
+def _exported(row: PlatformGrant) -> dict[str, Any]:
+    return {
+        "email": row.person.email,
+        "name": row.person.name,
+        "role": row.role,
+        "since": row.created_at,
+    }
