@@ -12,6 +12,6 @@ connection breaks. Errors of the platform are raised as :class:`ApiError` with t
 """
 
 from haihe.client.http import ApiError, ConnectionFailed
-from haihe.client.sdk import Haihe
+from haihe.client.sdk import Haihe, JobTimeout
 
-__all__ = ["ApiError", "ConnectionFailed", "Haihe"]
+__all__ = ["ApiError", "ConnectionFailed", "Haihe", "JobTimeout"]

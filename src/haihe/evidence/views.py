@@ -24,8 +24,9 @@ from haihe.evidence.proof import EntryProof, Step, steps
 from haihe.kernel.clock import now
 from haihe.kernel.errors import HaiheError, Unauthenticated
 from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
-from haihe.kernel.http import localized, status_of
+from haihe.kernel.http import status_of
 from haihe.kernel.pagination import MAX_LIMIT, Page
+from haihe.kernel.phrases import localized
 from haihe.policy.http import Request
 
 M = TypeVar("M", bound=Model)

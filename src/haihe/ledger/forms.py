@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from haihe.kernel.forms import Refusable
 from haihe.ledger.domain import REFERENCE_LENGTH
 
 PICKER = "%Y-%m-%dT%H:%M"
@@ -21,7 +22,7 @@ class StatementFilter(forms.Form):
     )
 
 
-class DepositForm(forms.Form):
+class DepositForm(Refusable):
     """Money that reached an account from outside.
 
     The id is made with the form, so that a form sent twice deposits once.

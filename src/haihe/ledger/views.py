@@ -16,12 +16,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from haihe.kernel.clock import now
-from haihe.kernel.errors import HaiheError, InvalidField, Unauthenticated
+from haihe.kernel.errors import InvalidField
 from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
-from haihe.kernel.http import localized, status_of
+from haihe.kernel.forms import shown_on
+from haihe.kernel.http import status_of
 from haihe.kernel.ids import new_id, parse_id
 from haihe.kernel.money import MICRO, format_micro, parse_amount_micro
 from haihe.kernel.pagination import MAX_LIMIT, Page
+from haihe.kernel.phrases import localized
 from haihe.ledger import services
 from haihe.ledger.domain import available_micro
 from haihe.ledger.forms import DepositForm, StatementFilter
@@ -127,20 +129,11 @@ def deposit(request: Request, account_id: UUID) -> HttpResponse:
     """Record money that reached an account from outside."""
     account = services.depositable_account(request.principal, account_id)
     form = DepositForm(request.POST or None, initial={"transfer_id": new_id()})
-    status = 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                return _deposited(request, account, form.cleaned_data)
-            except Unauthenticated:
-                raise
-            except HaiheError as error:
-                field = getattr(error, "field", None)
-                form.add_error(field if field in form.fields else None, localized(error))
-                status = status_of(error)
+    if request.method == "POST" and form.is_valid():
+        with shown_on(form):
+            return _deposited(request, account, form.cleaned_data)
     context = {"form": form, "account": account, "purpose": purpose_label(account.code)}
-    return render(request, "ledger/deposit.html", context, status=status)
+    return render(request, "ledger/deposit.html", context, status=form.status)
 
 
 def _deposited(request: Request, account: Account, given: dict[str, Any]) -> HttpResponse:

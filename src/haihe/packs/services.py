@@ -13,7 +13,7 @@ from uuid import UUID
 import polars as pl
 from django.db.models import QuerySet
 
-from haihe.compute.domain import InputRef, JobSpec, JobState, spec_from
+from haihe.compute.domain import JobSpec, JobState, parse_input, spec_from
 from haihe.compute.models import Contract, Job, Quote
 from haihe.compute.services.contracts import list_contracts
 from haihe.compute.services.jobs import attempt_folder, find_job
@@ -48,7 +48,6 @@ from haihe.policy.services import authorize, is_allowed
 SEED = 0
 PACK_LABEL = "pack"
 EVALUATOR = system_principal("evaluator")
-VERSION_DIGITS = 9
 CHOICES = 100
 
 
@@ -105,7 +104,7 @@ def pack_job(manifest: Manifest, inputs: Mapping[str, str]) -> JobSpec:
     if unknown is not None:
         rule = "choose from " + ", ".join(names)
         raise InvalidField(field="inputs", value=unknown[:60], rule=rule)
-    refs = [_input_ref(name, inputs[name]) for name in names]
+    refs = [parse_input(f"{name}={inputs[name]}") for name in names]
     return spec_from(
         {
             "name": f"pack-{manifest.name.replace('_', '-')}",
@@ -326,13 +325,6 @@ def checks_of(principal: Principal, sources: Iterable[PackSource]) -> dict[str, 
 
 
 # --- helpers -------------------------------------------------------------------------------------
-
-
-def _input_ref(name: str, text: str) -> InputRef:
-    slug, _, number = text.partition("@")
-    if not slug or not number.isascii() or not number.isdigit() or len(number) > VERSION_DIGITS:
-        raise InvalidField(field=f"inputs.{name}", value=text[:80], rule="give SLUG@VERSION")
-    return InputRef(name=name, dataset=slug, version=int(number))
 
 
 def _readable_inside(principal: Principal, evaluation_id: str | UUID) -> Evaluation:

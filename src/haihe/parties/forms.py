@@ -10,13 +10,13 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from haihe.kernel.errors import HaiheError, Unauthenticated
-from haihe.kernel.http import localized, status_of
+from haihe.kernel.errors import HaiheError
+from haihe.kernel.forms import Refusable, offer
 from haihe.parties.domain import EMAIL_LENGTH, LINE_LENGTH, PERSON_NAME_LENGTH, TOKEN_NAME_LENGTH
 from haihe.parties.errors import BadCreditCode
 from haihe.parties.models import Membership, Organisation, PlatformGrant
 from haihe.parties.services.people import TOKEN_DAYS_LIMIT
-from haihe.policy.domain import ACTIONS, READ, Role
+from haihe.policy.domain import ACTIONS, READ, SCOPES, Role
 
 SCOPE_TEXTS: Mapping[str, str | Promise] = {
     "read": _("Read what you may read"),
@@ -31,19 +31,20 @@ SCOPE_TEXTS: Mapping[str, str | Promise] = {
 }
 
 
-class RefusableForm(forms.Form):
-    """A form that shows why a service refused what was typed, so that nothing typed is lost."""
+class FieldForm(Refusable):
+    """A form that shows a refusal beside the field it speaks of, if it speaks of one."""
 
-    def refuse(self, error: HaiheError) -> int:
-        """Put the error where it belongs; the status to answer with.
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Add an error; one that a service raised goes to its field."""
+        if field is None and self.refusal is not None:
+            field = self._field_of(self.refusal)
+        super().add_error(field, error)
 
-        Somebody who is not signed in is sent to sign in instead.
-        """
-        if isinstance(error, Unauthenticated):
-            raise error
-        name = "credit_code" if isinstance(error, BadCreditCode) else error.params().get("field")
-        self.add_error(name if name in self.fields else None, localized(error))
-        return status_of(error)
+    def _field_of(self, refusal: HaiheError) -> str | None:
+        if isinstance(refusal, BadCreditCode):
+            return "credit_code"
+        name = refusal.params().get("field")
+        return name if name in self.fields else None
 
 
 class DirectoryFilter(forms.Form):
@@ -57,7 +58,7 @@ class DirectoryFilter(forms.Form):
     )
 
 
-class NamesForm(RefusableForm):
+class NamesForm(FieldForm):
     """The names on an organisation's card."""
 
     name = forms.CharField(
@@ -87,13 +88,13 @@ class OrganisationForm(NamesForm):
     field_order = ("name", "name_en", "slug", "kind", "credit_code")
 
 
-class RoleForm(RefusableForm):
+class RoleForm(FieldForm):
     """A member's role."""
 
     role = forms.ChoiceField(label=_("Role"), choices=Membership.ROLES)
 
 
-class InvitationForm(RefusableForm):
+class InvitationForm(FieldForm):
     """A new invitation."""
 
     role = forms.ChoiceField(label=_("Role"), choices=Membership.ROLES, initial=Role.MEMBER.value)
@@ -105,7 +106,7 @@ class InvitationForm(RefusableForm):
     )
 
 
-class OwnershipForm(RefusableForm):
+class OwnershipForm(FieldForm):
     """A share that another organisation holds in this one."""
 
     owner = forms.CharField(
@@ -117,14 +118,14 @@ class OwnershipForm(RefusableForm):
     )
 
 
-class ProfileForm(RefusableForm):
+class ProfileForm(FieldForm):
     """One's own name and language."""
 
     name = forms.CharField(label=_("Name"), max_length=PERSON_NAME_LENGTH)
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
 
 
-class TokenForm(RefusableForm):
+class TokenForm(FieldForm):
     """A new API token."""
 
     name = forms.CharField(
@@ -143,12 +144,10 @@ class TokenForm(RefusableForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         needed = {action.scope for action in ACTIONS.actions.values()}
-        self.fields["scopes"].choices = [  # type: ignore[attr-defined]
-            (scope, text) for scope, text in SCOPE_TEXTS.items() if scope in needed
-        ]
+        offer(self, "scopes", [(scope, SCOPE_TEXTS[scope]) for scope in SCOPES if scope in needed])
 
 
-class PlatformRoleForm(RefusableForm):
+class PlatformRoleForm(FieldForm):
     """A role for the whole platform."""
 
     email = forms.CharField(label=_("E-mail address"), max_length=EMAIL_LENGTH)

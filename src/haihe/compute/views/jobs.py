@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HTMX_STOP_POLLING, HttpResponseClientRefresh
 
-from haihe.compute.domain import FINAL, spec_from
+from haihe.compute.domain import FINAL, JobState, spec_from
 from haihe.compute.forms import JobForm
 from haihe.compute.labels import REASONS, STATES, TONES, bill_rows, quantity
 from haihe.compute.models import Attempt, Job, Quote
@@ -126,6 +126,7 @@ def job(request: Request, job_id: UUID) -> HttpResponse:
     context = {
         **_job_row(found),
         "is_final": is_final,
+        "failed": found.state == JobState.FAILED,
         "spec": _spec_facts(found.quote),
         "attempts": [_attempt_row(attempt) for attempt in attempts],
         "events": _events(request, found, attempts),
@@ -134,6 +135,7 @@ def job(request: Request, job_id: UUID) -> HttpResponse:
         "may_cancel": not is_final
         and found.cancel_requested_at is None
         and is_allowed(request.principal, "job.cancel", found.resource()),
+        "may_read_quote": is_allowed(request.principal, "quote.read", found.quote.resource()),
         "may_read_log": is_allowed(request.principal, "job.read_log", found.resource()),
         "as_of": now(),
     }

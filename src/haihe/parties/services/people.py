@@ -51,14 +51,12 @@ def find_self(principal: Principal) -> Person:
     NotSignedIn
         If nobody is signed in.
     """
-    authorize(principal, "person.update", Resource("Person", creator=principal.id))
-    return Person.objects.get(pk=principal.person_id)
+    return _self(principal, "person.update")
 
 
 def update_profile(principal: Principal, *, name: str, language: str) -> Person:
     """Change one's own name and language."""
-    person = Person.objects.get(pk=principal.person_id)
-    authorize(principal, "person.update", person.resource())
+    person = _self(principal, "person.update")
     check_line(name, field="name", length=PERSON_NAME_LENGTH)
     known = dict(settings.LANGUAGES)
     if language not in known:
@@ -108,8 +106,7 @@ def create_token(
     principal: Principal, *, name: str, scopes: Iterable[str], days: int = 90
 ) -> NewToken:
     """Make an API token for oneself. A token cannot give itself more than it has."""
-    person = Person.objects.get(pk=principal.person_id)
-    authorize(principal, "token.manage", person.resource())
+    person = _self(principal, "token.manage")
     check_line(name, field="name", length=TOKEN_NAME_LENGTH)
     if not 1 <= days <= TOKEN_DAYS_LIMIT:
         raise InvalidField(field="days", value=days, rule=f"give 1 to {TOKEN_DAYS_LIMIT}")
@@ -127,18 +124,22 @@ def create_token(
 
 def tokens_of(principal: Principal) -> QuerySet[ApiToken]:
     """One's own tokens, the newest first."""
-    person = Person.objects.get(pk=principal.person_id)
-    authorize(principal, "token.manage", person.resource())
+    person = _self(principal, "token.manage")
     return person.tokens.order_by("-pk")
 
 
 def revoke_token(principal: Principal, token_id: str | UUID) -> None:
     """Make one of one's own tokens open nothing, for ever."""
-    person = Person.objects.get(pk=principal.person_id)
-    authorize(principal, "token.manage", person.resource())
+    person = _self(principal, "token.manage")
     pk = parse_id(token_id, kind="token")
     if not person.tokens.filter(pk=pk, revoked_at=None).update(revoked_at=now()):
         raise MissingRecord(kind="token", id=str(pk))
+
+
+def _self(principal: Principal, action: str) -> Person:
+    """The person who asks, if they may do this to themselves."""
+    authorize(principal, action, Resource("Person", str(principal.id or ""), creator=principal.id))
+    return Person.objects.get(pk=principal.person_id)
 
 
 def _record_platform_role(kind: str, principal: Principal, person: Person, role: str) -> None:

@@ -13,12 +13,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from haihe.kernel.clock import now
-from haihe.kernel.errors import HaiheError
 from haihe.kernel.export import export_asked, export_table
+from haihe.kernel.forms import shown_on
 from haihe.kernel.pagination import paginate
 from haihe.parties import services
 from haihe.parties.forms import InvitationForm, RoleForm
-from haihe.parties.models import Membership, Organisation
+from haihe.parties.models import Membership
 from haihe.parties.views.organisations import may, tabs
 from haihe.policy.http import Request
 
@@ -51,35 +51,29 @@ def change(request: Request, slug: str, person_id: UUID) -> HttpResponse:
     """A member, and the form of their role."""
     membership = services.find_member(request.principal, slug, person_id)
     form = RoleForm(request.POST or None, initial={"role": membership.role})
-    if request.method != "POST":
-        return _member_page(request, membership, form)
-    if not form.is_valid():
-        return _member_page(request, membership, form, status=422)
-    try:
-        services.change_role(request.principal, slug, person_id, form.cleaned_data["role"])
-    except HaiheError as error:
-        return _member_page(request, membership, form, status=form.refuse(error))
-    messages.success(request, _("The role of %(name)s was changed.") % {"name": membership.person})
-    return redirect("parties:members", slug)
+    if request.method == "POST" and form.is_valid():
+        with shown_on(form):
+            services.change_role(request.principal, slug, person_id, form.cleaned_data["role"])
+            text = _("The role of %(name)s was changed.")
+            messages.success(request, text % {"name": membership.person})
+            return redirect("parties:members", slug)
+    return _member_page(request, membership, form)
 
 
 @require_POST
 def remove(request: Request, slug: str, person_id: UUID) -> HttpResponse:
     """Take a member out of an organisation."""
     membership = services.find_member(request.principal, slug, person_id)
-    try:
+    form = RoleForm({"role": membership.role})
+    with shown_on(form):
         services.remove_member(request.principal, slug, person_id)
-    except HaiheError as error:
-        form = RoleForm({"role": membership.role})
-        form.is_valid()
-        return _member_page(request, membership, form, status=form.refuse(error))
-    messages.success(request, _("%(name)s is no longer a member.") % {"name": membership.person})
-    return redirect("parties:members", slug)
+        text = _("%(name)s is no longer a member.")
+        messages.success(request, text % {"name": membership.person})
+        return redirect("parties:members", slug)
+    return _member_page(request, membership, form)
 
 
-def _member_page(
-    request: Request, membership: Membership, form: RoleForm, *, status: int = 200
-) -> HttpResponse:
+def _member_page(request: Request, membership: Membership, form: RoleForm) -> HttpResponse:
     organisation = membership.organisation
     context = {
         "form": form,
@@ -87,7 +81,7 @@ def _member_page(
         "organisation": organisation,
         "may_manage": may(request, "organisation.manage_members", organisation),
     }
-    return render(request, "parties/member.html", context, status=status)
+    return render(request, "parties/member.html", context, status=form.status)
 
 
 @never_cache
@@ -95,37 +89,21 @@ def _member_page(
 def invitations(request: Request, slug: str) -> HttpResponse:
     """Open invitations, and a new one. Its link is in the answer to the form and kept nowhere."""
     organisation = services.find_organisation(request.principal, slug)
-    form = InvitationForm(request.POST or None)
-    if request.method != "POST":
-        return _invitations_page(request, organisation, form)
-    if not form.is_valid():
-        return _invitations_page(request, organisation, form, status=422)
-    try:
-        made, secret = services.invite(request.principal, slug, **form.cleaned_data)
-    except HaiheError as error:
-        return _invitations_page(request, organisation, form, status=form.refuse(error))
-    shown = {"made": made, "link": services.invitation_link(secret)}
-    return _invitations_page(request, organisation, InvitationForm(), **shown)
-
-
-def _invitations_page(
-    request: Request,
-    organisation: Organisation,
-    form: InvitationForm,
-    *,
-    status: int = 200,
-    **shown: Any,
-) -> HttpResponse:
-    rows = services.open_invitations(request.principal, organisation.slug)
+    form, link = InvitationForm(request.POST or None), ""
+    if request.method == "POST" and form.is_valid():
+        with shown_on(form):
+            _made, secret = services.invite(request.principal, slug, **form.cleaned_data)
+            form, link = InvitationForm(), services.invitation_link(secret)
+    rows = services.open_invitations(request.principal, slug)
     context = {
         "form": form,
+        "link": link,
         "organisation": organisation,
         "tabs": tabs(request, organisation),
         "page": paginate(rows, cursor=request.GET.get("cursor")),
         "as_of": now(),
-        **shown,
     }
-    return render(request, "parties/invitations.html", context, status=status)
+    return render(request, "parties/invitations.html", context, status=form.status)
 
 
 @require_POST

@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from haihe.kernel.clock import now
-from haihe.kernel.errors import HaiheError
 from haihe.kernel.export import export_asked, export_table
+from haihe.kernel.forms import shown_on
 from haihe.kernel.pagination import Page, paginate
 from haihe.parties import services
 from haihe.parties.forms import DirectoryFilter, NamesForm, OrganisationForm, OwnershipForm
@@ -48,19 +48,15 @@ def may(request: Request, action: str, organisation: Organisation, kind: str = "
 def tabs(request: Request, organisation: Organisation) -> list[Tab]:
     """The pages about an organisation that the visitor may see."""
     pages = [
-        ("parties:organisation", _("Card"), True),
-        ("parties:members", _("Members"), may(request, "organisation.read_members", organisation)),
-        (
-            "parties:invitations",
-            _("Invitations"),
-            may(request, "organisation.invite", organisation),
-        ),
-        ("parties:ownership", _("Ownership"), True),
+        ("parties:organisation", _("Card"), "organisation.read"),
+        ("parties:members", _("Members"), "organisation.read_members"),
+        ("parties:invitations", _("Invitations"), "organisation.invite"),
+        ("parties:ownership", _("Ownership"), "organisation.read"),
     ]
     return [
         Tab(label, address := reverse(name, args=[organisation.slug]), address == request.path)
-        for name, label, shown in pages
-        if shown
+        for name, label, action in pages
+        if may(request, action, organisation)
     ]
 
 
@@ -91,22 +87,16 @@ def directory(request: Request) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def create(request: Request) -> HttpResponse:
     """Register an organisation."""
-    form, status = OrganisationForm(request.POST or None), 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                created = services.create_organisation(request.principal, **form.cleaned_data)
-            except HaiheError as error:
-                status = form.refuse(error)
-            else:
-                messages.success(
-                    request, _("%(name)s is registered; you own it.") % {"name": created.name}
-                )
-                return redirect("parties:organisation", created.slug)
-    else:
-        services.check_may_create(request.principal)
-    return render(request, "parties/new_organisation.html", {"form": form}, status=status)
+    services.check_may_create(request.principal)
+    form = OrganisationForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        with shown_on(form):
+            created = services.create_organisation(request.principal, **form.cleaned_data)
+            messages.success(
+                request, _("%(name)s is registered; you own it.") % {"name": created.name}
+            )
+            return redirect("parties:organisation", created.slug)
+    return render(request, "parties/new_organisation.html", {"form": form}, status=form.status)
 
 
 @require_GET
@@ -138,23 +128,18 @@ def edit(request: Request, slug: str) -> HttpResponse:
     """Change the names on an organisation's card."""
     organisation = services.find_organisation(request.principal, slug)
     initial = {"name": organisation.name, "name_en": organisation.name_en}
-    form, status = NamesForm(request.POST or None, initial=initial), 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                services.update_organisation(request.principal, slug, **form.cleaned_data)
-            except HaiheError as error:
-                status = form.refuse(error)
-            else:
-                messages.success(request, _("The card was changed."))
-                return redirect("parties:organisation", slug)
+    form = NamesForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        with shown_on(form):
+            services.update_organisation(request.principal, slug, **form.cleaned_data)
+            messages.success(request, _("The card was changed."))
+            return redirect("parties:organisation", slug)
     context = {
         "form": form,
         "organisation": organisation,
         "may_edit": may(request, "organisation.update", organisation),
     }
-    return render(request, "parties/edit_organisation.html", context, status=status)
+    return render(request, "parties/edit_organisation.html", context, status=form.status)
 
 
 @require_POST
@@ -169,17 +154,12 @@ def verify(request: Request, slug: str) -> HttpResponse:
 def ownership(request: Request, slug: str) -> HttpResponse:
     """Who holds a share of the organisation, and of whom it holds one."""
     organisation = services.find_organisation(request.principal, slug)
-    form, status = OwnershipForm(request.POST or None), 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                services.record_ownership(request.principal, owned=slug, **form.cleaned_data)
-            except HaiheError as error:
-                status = form.refuse(error)
-            else:
-                messages.success(request, _("The holding is recorded."))
-                return redirect("parties:ownership", slug)
+    form = OwnershipForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        with shown_on(form):
+            services.record_ownership(request.principal, owned=slug, **form.cleaned_data)
+            messages.success(request, _("The holding is recorded."))
+            return redirect("parties:ownership", slug)
     rows = services.holdings_of(request.principal, slug)
     if export_asked(request):
         exported = map(_exported_holding, rows)
@@ -192,7 +172,7 @@ def ownership(request: Request, slug: str) -> HttpResponse:
         "may_record": may(request, "organisation.verify", organisation),
         "as_of": now(),
     }
-    return render(request, "parties/ownership.html", context, status=status)
+    return render(request, "parties/ownership.html", context, status=form.status)
 
 
 def _exported_holding(row: Any) -> dict[str, Any]:

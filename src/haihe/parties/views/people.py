@@ -15,8 +15,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from haihe.kernel.clock import now
-from haihe.kernel.errors import HaiheError
 from haihe.kernel.export import export_asked, export_table
+from haihe.kernel.forms import shown_on
 from haihe.kernel.pagination import paginate
 from haihe.parties import services
 from haihe.parties.forms import PlatformRoleForm, ProfileForm, TokenForm
@@ -46,18 +46,13 @@ def profile(request: Request) -> HttpResponse:
     """One's own name and language."""
     person = services.find_self(request.principal)
     initial = {"name": person.name, "language": person.language or get_language()}
-    form, status = ProfileForm(request.POST or None, initial=initial), 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                changed = services.update_profile(request.principal, **form.cleaned_data)
-            except HaiheError as error:
-                status = form.refuse(error)
-            else:
-                return _profile_saved(request, changed.language)
+    form = ProfileForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        with shown_on(form):
+            changed = services.update_profile(request.principal, **form.cleaned_data)
+            return _profile_saved(request, changed.language)
     context = {"form": form, "person": person}
-    return render(request, "parties/profile.html", context, status=status)
+    return render(request, "parties/profile.html", context, status=form.status)
 
 
 def _profile_saved(request: Request, language: str) -> HttpResponse:
@@ -83,16 +78,11 @@ def _profile_saved(request: Request, language: str) -> HttpResponse:
 def tokens(request: Request) -> HttpResponse:
     """One's API tokens, and a new one. Its secret is in the answer to the form and kept nowhere."""
     rows = services.tokens_of(request.principal)
-    form, status, created = TokenForm(request.POST or None), 200, None
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                created = services.create_token(request.principal, **form.cleaned_data)
-            except HaiheError as error:
-                status = form.refuse(error)
-            else:
-                form, status = TokenForm(), 200
+    form, created = TokenForm(request.POST or None), None
+    if request.method == "POST" and form.is_valid():
+        with shown_on(form):
+            created = services.create_token(request.principal, **form.cleaned_data)
+            form = TokenForm()
     at = now()
     page = paginate(rows, cursor=request.GET.get("cursor"))
     context = {
@@ -102,7 +92,7 @@ def tokens(request: Request) -> HttpResponse:
         "created": created,
         "as_of": at,
     }
-    return render(request, "parties/tokens.html", context, status=status)
+    return render(request, "parties/tokens.html", context, status=form.status)
 
 
 @require_POST
@@ -116,17 +106,12 @@ def revoke_token(request: Request, token_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def platform_roles(request: Request) -> HttpResponse:
     """Who has a role for the whole platform; give one on POST."""
-    form, status = PlatformRoleForm(request.POST or None), 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                services.grant_platform_role(request.principal, **form.cleaned_data)
-            except HaiheError as error:
-                status = form.refuse(error)
-            else:
-                messages.success(request, _("The role was given."))
-                return redirect("parties:platform_roles")
+    form = PlatformRoleForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        with shown_on(form):
+            services.grant_platform_role(request.principal, **form.cleaned_data)
+            messages.success(request, _("The role was given."))
+            return redirect("parties:platform_roles")
     rows = services.platform_grants(request.principal)
     if export_asked(request):
         exported = map(_exported, rows)
@@ -137,7 +122,7 @@ def platform_roles(request: Request) -> HttpResponse:
         "may_grant": is_allowed(request.principal, "platform.grant_role", PLATFORM),
         "as_of": now(),
     }
-    return render(request, "parties/platform_roles.html", context, status=status)
+    return render(request, "parties/platform_roles.html", context, status=form.status)
 
 
 @require_POST

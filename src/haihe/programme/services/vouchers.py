@@ -18,6 +18,7 @@ from django.utils import timezone
 from haihe.compute.domain import Subsidy
 from haihe.compute.models import Contract
 from haihe.compute.services.contracts import find_contract
+from haihe.compute.services.own import listed_organisations
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
@@ -324,12 +325,7 @@ def list_vouchers(principal: Principal, *, scheme: str = "", state: str = "") ->
     rows = rows.filter(state=_check_known_state(state)) if state else rows
     if is_allowed(principal, "voucher.read", Resource("Voucher")):
         return rows
-    mine = principal.organisations()
-    if mine or principal.id is None:
-        # What is asked here is whether somebody signed in, with a token that may read.
-        own = next(iter(mine), None)
-        authorize(principal, "voucher.read", Resource("Voucher", organisation=own))
-    return rows.visible_to(mine)
+    return rows.visible_to(listed_organisations(principal, "voucher.read", "Voucher"))
 
 
 def find_voucher(principal: Principal, number: str) -> Voucher:

@@ -1,0 +1,134 @@
+"""What states, conditions and changes are called on pages, and in which tone a state is shown.
+
+The words of the API and the command line are the stable ones of the domain; these are their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from haihe.kernel.phrases import translated
+from haihe.kernel.texts import spoken
+from haihe.parties.models import Organisation
+from haihe.programme.domain.plans import PlanChange, Target
+from haihe.programme.domain.vouchers import Verdict, VoucherRules
+from haihe.programme.models import Scenario, Voucher
+
+Label = str | Promise
+
+VOUCHER_TONES: Mapping[str, str] = {
+    Voucher.State.APPLIED: "busy",
+    Voucher.State.RESERVED: "good",
+    Voucher.State.REFUSED: "bad",
+    Voucher.State.WITHDRAWN: "idle",
+    Voucher.State.CLOSED: "idle",
+}
+SCENARIO_TONES: Mapping[str, str] = {
+    Scenario.State.PROPOSED: "busy",
+    Scenario.State.ACCEPTED: "good",
+    Scenario.State.DECLINED: "bad",
+    Scenario.State.REVOKED: "warn",
+}
+PLAN_STATUS: Mapping[str, Label] = {
+    "draft-for-comment": gettext_lazy("Draft for comment"),
+    "adopted": gettext_lazy("Adopted"),
+}
+ROLES: Mapping[str, Label] = {
+    "build": gettext_lazy("built into the platform"),
+    "pack": gettext_lazy("carried by packs"),
+    "track": gettext_lazy("tracked only"),
+}
+PARTS: Mapping[str, Label] = {
+    "target": gettext_lazy("Target"),
+    "measure": gettext_lazy("Measure"),
+    "system": gettext_lazy("System"),
+}
+CHANGES: Mapping[str, Label] = {
+    "added": gettext_lazy("added"),
+    "removed": gettext_lazy("removed"),
+    "changed": gettext_lazy("changed"),
+}
+FIELDS: Mapping[str, Label] = {
+    "title": gettext_lazy("Title"),
+    "comparison": gettext_lazy("Comparison"),
+    "value": gettext_lazy("Value"),
+    "upper": gettext_lazy("Upper value"),
+    "unit": gettext_lazy("Unit"),
+    "scope": gettext_lazy("Scope"),
+    "definition": gettext_lazy("Statistical definition"),
+    "measures": gettext_lazy("Measures"),
+    "indicator": gettext_lazy("Rule of the indicator"),
+    "group": gettext_lazy("Group"),
+    "units": gettext_lazy("Responsible units"),
+    "measure": gettext_lazy("Measure"),
+    "role": gettext_lazy("Role"),
+}
+# What a rule set has no clause for, because it follows from the scheme or sums up a list.
+CONDITIONS: Mapping[str, Label] = {
+    "scheme-window": gettext_lazy("Applied for while the scheme is open"),
+    "declarations": gettext_lazy("All declarations are given"),
+    "score": gettext_lazy("The score is above its baseline"),
+    "permuted-label control": gettext_lazy("Learning from shuffled labels ends at chance"),
+}
+
+
+def wanted(target: Target) -> str:
+    """What a target asks for, in words."""
+    if target.value is None:
+        return _("not measurable as written")
+    if target.comparison == "range":
+        return _("%(low)s to %(high)s") % {"low": target.value, "high": target.upper}
+    if target.comparison == "more-than":
+        return _("more than %(value)s") % {"value": target.value}
+    return _("at least %(value)s") % {"value": target.value}
+
+
+def verdict_rows(rules: VoucherRules, verdicts: list[Verdict]) -> list[dict[str, Any]]:
+    """Verdicts as a table shows them: the condition in the words of the rule set."""
+    clauses = {clause.code: clause for clause in rules.conditions}
+    return [
+        {
+            "title": spoken(clauses.get(v.condition)) or CONDITIONS.get(v.condition, v.condition),
+            "code": v.condition,
+            "met": v.met,
+            "value": _value(v.condition, v.value),
+            "threshold": _value(v.condition, v.threshold),
+        }
+        for v in verdicts
+    ]
+
+
+def _value(condition: str, text: str) -> str:
+    if condition == "applicant-kind":
+        kinds = dict(Organisation.Kind.choices)
+        return ", ".join(str(kinds.get(kind, kind)) for kind in text.split(", "))
+    return translated(text)
+
+
+def change_rows(changes: list[PlanChange]) -> list[dict[str, Any]]:
+    """Differences between versions of a plan as a table shows them."""
+    return [
+        {
+            "part": PARTS[change.part],
+            "key": change.key,
+            "kind": CHANGES[change.kind],
+            "tone": {"added": "good", "removed": "bad", "changed": "info"}[change.kind],
+            "field": FIELDS.get(change.field, change.field),
+            "before": _words(change.before),
+            "after": _words(change.after),
+        }
+        for change in changes
+    ]
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return spoken(value)
+    if isinstance(value, tuple | list):
+        return ", ".join(_words(item) for item in value)
+    return "" if value is None else str(value)
