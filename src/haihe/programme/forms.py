@@ -166,4 +166,4 @@ class ScenarioFilter(forms.Form):
     state = forms.ChoiceField(
         label=_("State"), required=False, choices=[("", _("All")), *Scenario.State.choices]
     )
-    measure = forms.SlugField(label=_("Measure"), required=False, max_length=10)
+    measure = forms.CharField(label=_("Measure"), required=False, max_length=10)

@@ -1,0 +1,421 @@
+"""Commands about quotes and jobs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from django.utils.translation import gettext as _
+
+from haihe.compute.domain import FINAL, MILLI, JobState, parse_input, spec_from
+from haihe.compute.errors import BadJobSpec
+from haihe.compute.labels import bill_rows
+from haihe.compute.models import Attempt, Job, Quote
+from haihe.compute.services import jobs as services
+from haihe.compute.services.quotes import find_quote, request_quote
+from haihe.compute.tasks import Dispatcher, run_until_idle
+from haihe.kernel.errors import InvalidField
+from haihe.kernel.money import format_micro
+from haihe.kernel.outbox import deliver_due
+from haihe.kernel.pagination import DEFAULT_LIMIT
+from haihe.kernel.phrases import translated
+from haihe.kernel.terminal import AsJson, Yes, ask_consent, err, show_record, show_rows
+from haihe.policy.cli import caller, person
+from haihe.policy.domain import Principal, Resource
+from haihe.policy.services import authorize
+
+quote = typer.Typer(help="Quotes: what a job would cost at most, and why.", no_args_is_help=True)
+job = typer.Typer(help="Jobs: submit, watch, cancel, read.", no_args_is_help=True)
+
+MIB = 1024**2
+PAUSE_S = 0.2
+DISPATCH_ROUNDS = 1_000_000
+JOB_FAILED = 1
+
+Words = Annotated[
+    list[str], typer.Argument(help="A job as FILE.toml; or, after --, the command to run.")
+]
+Organisation = Annotated[str, typer.Option(help="Slug of the organisation that pays.")]
+Contract = Annotated[str, typer.Option(help="Number of a signed contract.")]
+Name = Annotated[str, typer.Option(help="What the job is called.")]
+Cpu = Annotated[float | None, typer.Option(help="CPUs, in steps of 0.001.")]
+Gpu = Annotated[float | None, typer.Option(help="GPUs, in steps of 0.001.")]
+MemoryMib = Annotated[int | None, typer.Option(help="Memory in MiB.")]
+Minutes = Annotated[int | None, typer.Option(help="Minutes at most.")]
+OutputMib = Annotated[int | None, typer.Option(help="Output at most, in MiB.")]
+Input = Annotated[
+    list[str] | None, typer.Option(help="name=dataset@version; may be given several times.")
+]
+Env = Annotated[list[str] | None, typer.Option(help="NAME=VALUE; may be given several times.")]
+Dispatch = Annotated[bool, typer.Option(help="Dispatch jobs in this process while waiting.")]
+
+
+# --- quotes --------------------------------------------------------------------------------------
+
+
+@quote.command("request")
+def request(
+    words: Words,
+    organisation: Organisation = "",
+    contract: Contract = "",
+    name: Name = "",
+    cpu: Cpu = None,
+    gpu: Gpu = None,
+    memory_mib: MemoryMib = None,
+    minutes: Minutes = None,
+    output_mib: OutputMib = None,
+    input: Input = None,  # noqa: A002 (the option's name)
+    env: Env = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask what a job would cost at most; nothing is held."""
+    asked = _asked(words, locals())
+    show_record(_quote(_request(person(), asked)), as_json=as_json)
+
+
+@quote.command("show")
+def show_quote(quote_id: str, as_json: AsJson = False) -> None:
+    """Show a quote: every line, each reason, who pays."""
+    show_record(_quote(find_quote(caller(), quote_id)), as_json=as_json)
+
+
+# --- jobs ----------------------------------------------------------------------------------------
+
+
+@job.command("list")
+def list_jobs(cursor: str = "", limit: int = DEFAULT_LIMIT, as_json: AsJson = False) -> None:
+    """List the newest jobs that you may see."""
+    page = services.list_jobs(caller(), cursor=cursor or None, limit=limit)
+    show_rows(
+        [_job(row) for row in page.items],
+        columns=["id", "name", "organisation", "pool", "state", "created_at", "cost"],
+        as_json=as_json,
+        next_cursor=page.next_cursor,
+        empty=_(
+            "No job yet: haihe --as EMAIL job run --organisation ORG --name hello -- echo hello"
+        ),
+    )
+
+
+@job.command("show")
+def show_job(job_id: str, as_json: AsJson = False) -> None:
+    """Show a job with its attempts, usage and bill."""
+    found = services.find_job(caller(), job_id)
+    settlement = getattr(found, "settlement", None)
+    show_record(
+        {
+            **_job(found),
+            "end_reason": found.end_reason,
+            "exit_code": found.exit_code,
+            "message": found.message,
+            "quote": found.quote_id,
+            "attempts": [_attempt(row) for row in found.tries()],
+            "bill": settlement.lines if settlement else [],
+            "paid_by": settlement.shares if settlement else [],
+            "evidence": settlement.evidence_id if settlement else None,
+        },
+        as_json=as_json,
+    )
+
+
+@job.command("submit")
+def submit(
+    words: Words,
+    organisation: Organisation = "",
+    contract: Contract = "",
+    name: Name = "",
+    cpu: Cpu = None,
+    gpu: Gpu = None,
+    memory_mib: MemoryMib = None,
+    minutes: Minutes = None,
+    output_mib: OutputMib = None,
+    input: Input = None,  # noqa: A002 (the option's name)
+    env: Env = None,
+    priority: Annotated[int, typer.Option(help="-100 to 100; higher goes first.")] = 0,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Quote a job, show the bill, and submit it."""
+    asked = _asked(words, locals())
+    submitted = _submit(person(), asked, priority=priority, yes=yes)
+    show_record(_job(submitted), as_json=as_json)
+
+
+@job.command("run")
+def run(
+    words: Words,
+    organisation: Organisation = "",
+    contract: Contract = "",
+    name: Name = "",
+    cpu: Cpu = None,
+    gpu: Gpu = None,
+    memory_mib: MemoryMib = None,
+    minutes: Minutes = None,
+    output_mib: OutputMib = None,
+    input: Input = None,  # noqa: A002 (the option's name)
+    env: Env = None,
+    dispatch: Dispatch = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a job, print its log as it comes, and wait for its end.
+
+    Ends with exit code 1 if the job did not succeed. Interrupting it leaves the job running.
+    """
+    asked = _asked(words, locals())
+    principal = person()
+    submitted = _submit(principal, asked, priority=0, yes=yes)
+    dispatcher = Dispatcher() if dispatch else None
+    ended = _follow(principal, submitted, dispatcher=dispatcher, to_stderr=as_json)
+    show_record(_job(ended), as_json=as_json)
+    if ended.state != JobState.SUCCEEDED:
+        raise typer.Exit(JOB_FAILED)
+
+
+@job.command("log")
+def show_log(
+    job_id: str,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")] = False,
+    offset: Annotated[int, typer.Option(help="First byte; negative: from the end.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Print what the newest attempt printed."""
+    principal = caller()
+    if as_json:
+        chunk = services.read_log(principal, job_id, offset=offset)
+        show_record({"text": chunk.text, "next_offset": chunk.next_offset}, as_json=True)
+    elif follow:
+        found = services.find_job(principal, job_id)
+        _follow(principal, found, dispatcher=None, to_stderr=False, offset=offset)
+    else:
+        _print_log(principal, job_id, offset=offset, to_stderr=False)
+
+
+@job.command("cancel")
+def cancel(job_id: str, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Ask for a job's end; what it used until then is paid."""
+    principal = person()
+    found = services.find_job(principal, job_id)
+    ask_consent(
+        [_("Cancel {name}, which is {state}.").format(name=found.name, state=found.state)], yes=yes
+    )
+    show_record(_job(services.cancel_job(principal, job_id)), as_json=as_json)
+
+
+@job.command("files")
+def list_files(job_id: str, as_json: AsJson = False) -> None:
+    """List the files that the newest attempt wrote."""
+    show_rows(
+        [vars(file) for file in services.list_outputs(caller(), job_id)],
+        columns=["path", "bytes"],
+        as_json=as_json,
+        empty=_("It wrote no files."),
+    )
+
+
+@job.command("get")
+def get_file(
+    job_id: str,
+    path: Annotated[str, typer.Argument(help="As `job files` lists it.")],
+    to: Annotated[Path | None, typer.Option(help="Where to write it; not over a file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy one of a job's files here."""
+    target = to or Path(Path(path).name)
+    with services.open_output(caller(), job_id, path) as source:
+        try:
+            with target.open("xb") as file:
+                shutil.copyfileobj(source, file)
+        except FileExistsError:
+            raise InvalidField(field="to", value=str(target), rule="give a new name") from None
+    show_record({"path": path, "to": target, "bytes": target.stat().st_size}, as_json=as_json)
+
+
+@job.command("dispatch")
+def dispatch_jobs(
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Until no job waits or runs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Place, run, meter and settle what can be now; `haihe up` does this all the time."""
+    authorize(caller(), "job.dispatch", Resource("Job"))
+    dispatcher = Dispatcher()
+    if until_idle:
+        run_until_idle(dispatcher, pause=_pause, rounds=DISPATCH_ROUNDS)
+    else:
+        dispatcher.tick()
+    deliver_due()
+    show_record({"held": len(dispatcher.held), "idle": until_idle}, as_json=as_json)
+
+
+# --- helpers -------------------------------------------------------------------------------------
+
+
+def _asked(words: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """A job from a file and options, of which those given win."""
+    data: dict[str, Any] = {}
+    if len(words) == 1 and words[0].endswith(".toml"):
+        data = _read_toml(Path(words[0]))
+    else:
+        data["command"] = words
+    given = {
+        "organisation": options["organisation"] or None,
+        "contract": options["contract"] or None,
+        "name": options["name"] or None,
+        "cpu_milli": _scaled(options["cpu"], MILLI),
+        "gpu_milli": _scaled(options["gpu"], MILLI),
+        "memory_bytes": _scaled(options["memory_mib"], MIB),
+        "wall_s": _scaled(options["minutes"], 60),
+        "output_bytes": _scaled(options["output_mib"], MIB),
+        "inputs": [parse_input(text) for text in options["input"] or []] or None,
+        "environment": dict(_variable(text) for text in options["env"] or []) or None,
+    }
+    return data | {name: value for name, value in given.items() if value is not None}
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadJobSpec(field=f"file {path}", rule=f"cannot be read: {error}") from None
+
+
+def _scaled(value: float | None, unit: int) -> int | None:
+    return None if value is None else round(value * unit)
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadJobSpec(field="environment", rule="must read NAME=VALUE")
+    return name, value
+
+
+def _request(principal: Principal, asked: dict[str, Any]) -> Quote:
+    spec = {
+        name: value for name, value in asked.items() if name not in ("organisation", "contract")
+    }
+    if "organisation" not in asked:
+        raise BadJobSpec(field="organisation", rule="is missing: who pays?")
+    return request_quote(
+        principal,
+        spec_from(spec),
+        organisation=asked["organisation"],
+        contract=asked.get("contract", ""),
+    )
+
+
+def _submit(principal: Principal, asked: dict[str, Any], *, priority: int, yes: bool) -> Job:
+    """Show the quote, ask, and submit."""
+    priced = _request(principal, asked)
+    ask_consent(_bill(priced), yes=yes)
+    return services.submit_job(principal, priced.pk, priority=priority)
+
+
+def _bill(row: Quote) -> list[str]:
+    """A quote as lines to consent to."""
+    lines = [
+        f"{line['item']}: {line['quantity']} {line['unit']} x {format_micro(line['price_micro'])} "
+        f"= {format_micro(line['amount_micro'])} ({line['why']})"
+        for line in bill_rows(row.lines)
+    ]
+    payers = [
+        _("{payer} pays at most {amount}").format(
+            payer=share["payer"], amount=format_micro(share["amount_micro"], share["asset"])
+        )
+        for share in row.shares
+    ]
+    total = _("{name}: at most {amount} on {pool}").format(
+        name=row.spec.name, amount=format_micro(row.amount_micro), pool=row.pool
+    )
+    return [total, *lines, *payers, *(translated(reason) for reason in row.reasons)]
+
+
+def _follow(
+    principal: Principal,
+    started: Job,
+    *,
+    dispatcher: Dispatcher | None,
+    to_stderr: bool,
+    offset: int = 0,
+) -> Job:
+    """Print the log until the job has ended; returns it as it is then."""
+    told = False
+    while True:
+        if dispatcher is not None:
+            dispatcher.tick()
+            deliver_due()
+        found = services.find_job(principal, started.pk)
+        offset = _print_log(principal, found.pk, offset=offset, to_stderr=to_stderr)
+        if found.state in FINAL:
+            return found
+        if found.state == JobState.QUEUED and not told:
+            told = True
+            err.print(_("Queued. A dispatcher starts it: haihe up, or haihe job dispatch."))
+        time.sleep(PAUSE_S)
+
+
+def _print_log(principal: Principal, job_id: Any, *, offset: int, to_stderr: bool) -> int:
+    """Print the log from ``offset`` to its present end; the offset of what comes next."""
+    while True:
+        chunk = services.read_log(principal, job_id, offset=offset)
+        if not chunk.text:
+            return chunk.next_offset
+        typer.echo(chunk.text, nl=False, err=to_stderr)
+        offset = chunk.next_offset
+
+
+def _pause() -> None:
+    deliver_due()
+    time.sleep(PAUSE_S)
+
+
+def _quote(row: Quote) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "name": row.spec.name,
+        "organisation": row.organisation.slug,
+        "pool": str(row.pool),
+        "contract": row.contract.number if row.contract else "",
+        "amount": format_micro(row.amount_micro),
+        "amount_micro": row.amount_micro,
+        "lines": row.lines,
+        "paid_by": row.shares,
+        "reasons": row.reasons,
+        "expires_at": row.expires_at,
+    }
+
+
+def _job(row: Job) -> dict[str, Any]:
+    settlement = getattr(row, "settlement", None)
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "organisation": row.organisation.slug,
+        "provider": row.provider.slug,
+        "pool": str(row.pool),
+        "state": row.state,
+        "created_at": row.created_at,
+        "finished_at": row.finished_at,
+        "cost": format_micro(settlement.amount_micro) if settlement else None,
+        "cost_micro": settlement.amount_micro if settlement else None,
+    }
+
+
+def _attempt(row: Attempt) -> dict[str, Any]:
+    usage = getattr(row, "usage", None)
+    return {
+        "number": row.number,
+        "state": row.state,
+        "end_reason": row.end_reason,
+        "exit_code": row.exit_code,
+        "cpu_ms": usage.cpu_ms if usage else None,
+        "wall_ms": usage.wall_ms if usage else None,
+        "peak_memory_bytes": usage.peak_memory_bytes if usage else None,
+        "output_bytes": usage.output_bytes if usage else None,
+    }

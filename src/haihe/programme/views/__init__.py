@@ -1,0 +1,1 @@
+"""Pages of the programme: plans and indicators, schemes and vouchers, scenarios."""

@@ -1,0 +1,111 @@
+"""Every page, as people see it: in both languages, wide and narrow, light and dark."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser.conftest import Visitor
+
+pytestmark = pytest.mark.browser
+
+SCREENSHOT = Path(__file__).parents[2] / "docs" / "assets" / "target.png"
+PUBLIC = (
+    "/",
+    "/wall",
+    "/plans",
+    "/plans/tianjin-2025-2027",
+    "/plans/tianjin-2025-2027/targets/T3",
+    "/plans/tianjin-2025-2027/targets/T8",
+    "/indicators",
+    "/centres",
+    "/centres/demo-centre",
+    "/schemes",
+    "/schemes/demo-2026",
+    "/packs",
+    "/packs/tumour_triage",
+    "/scenarios",
+    "/evaluations",
+    "/datasets",
+    "/datasets/wdbc",
+    "/accounts/login/",
+    "/accounts/password/reset/",
+)
+FIRM = (
+    "/jobs",
+    "/jobs/new",
+    "/contracts",
+    "/agreements",
+    "/vouchers",
+    "/accounts",
+    "/evidence",
+    "/organisations",
+    "/organisations/demo-firm",
+    "/organisations/new",
+    "/memberships",
+    "/profile",
+    "/tokens",
+)
+FIRST_OF = {"/jobs": "main tbody a", "/vouchers": "main tbody a", "/evaluations": "main tbody a",
+            "/scenarios": "main tbody a", "/evidence": "main tbody a", "/accounts": "main tbody a"}
+WINDOWS = [(1440, "zh-CN", False), (390, "zh-CN", True), (1440, "en", True), (390, "en", False),
+           (1920, "en", False)]
+
+
+def check(visitor: Visitor, path: str, *, narrow: bool) -> list[str]:
+    """What is wrong with a page, in words."""
+    status = visitor.go(path)
+    problems = [] if status == 200 else [f"{path}: status {status}"]
+    if visitor.overflow() > 0:
+        problems.append(f"{path}: {visitor.overflow()} px too wide")
+    language = visitor.page.get_attribute("html", "lang") or ""
+    wanted = "zh" if "zh" in visitor.page.evaluate("navigator.language") else "en"
+    if not language.startswith(wanted):
+        problems.append(f"{path}: lang is {language}")
+    if not visitor.page.title():
+        problems.append(f"{path}: no title")
+    found = Axe().run(visitor.page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
+    problems += [
+        f"{path}: {violation['id']} {violation['nodes'][0]['html'][:120]}"
+        for violation in found.response["violations"]
+    ]
+    return problems
+
+
+@pytest.mark.parametrize(("width", "language", "dark"), WINDOWS)
+def test_public_pages(
+    visit: Callable[..., Visitor], width: int, language: str, dark: bool
+) -> None:
+    visitor = visit(width=width, language=language, dark=dark)
+    problems = [p for path in PUBLIC for p in check(visitor, path, narrow=width < 800)]
+    assert problems + visitor.complaints == []
+
+
+@pytest.mark.parametrize(("width", "language", "dark"), WINDOWS)
+def test_pages_of_a_member(
+    visit: Callable[..., Visitor], width: int, language: str, dark: bool
+) -> None:
+    visitor = visit(width=width, language=language, dark=dark)
+    visitor.sign_in("demo-firm")
+    problems = [p for path in FIRM for p in check(visitor, path, narrow=width < 800)]
+    for path, link in FIRST_OF.items():
+        visitor.go(path)
+        target = visitor.page.locator(link).first.get_attribute("href")
+        assert target, path
+        problems += check(visitor, target, narrow=width < 800)
+    assert problems + visitor.complaints == []
+
+
+def test_the_readmes_screenshot(visit: Callable[..., Visitor], tmp_path: Path) -> None:
+    """Taken anew with HAIHE_SCREENSHOTS=1; else it is only seen that it can be."""
+    visitor = visit(width=1280, height=800, language="en")
+    visitor.sign_in("demo-office")
+    assert visitor.go("/plans/tianjin-2025-2027/targets/T3") == 200
+    place = SCREENSHOT if os.environ.get("HAIHE_SCREENSHOTS") else tmp_path / "target.png"
+    visitor.page.screenshot(path=place)
+    assert place.stat().st_size > 10_000
+    assert SCREENSHOT.exists()
