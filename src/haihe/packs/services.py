@@ -177,7 +177,7 @@ def list_evaluations(
     if state and state not in Evaluation.State.values:
         rule = "choose from " + ", ".join(Evaluation.State.values)
         raise InvalidField(field="state", value=state[:20], rule=rule)
-    rows = Evaluation.objects.select_related("organisation", "job")
+    rows = Evaluation.objects.select_related("organisation", "job").defer("details")
     if not is_allowed(principal, "evaluation.read", Resource("Evaluation")):
         rows = rows.visible_to(principal.organisations())
     rows = rows.filter(pack=pack) if pack else rows

@@ -51,7 +51,9 @@ class DirectoryFilter(forms.Form):
     """Which organisations of the directory to list."""
 
     text = forms.CharField(
-        label=_("Name, short name or credit code"), required=False, max_length=LINE_LENGTH
+        label=_("Search"),
+        required=False,
+        max_length=LINE_LENGTH,
     )
     kind = forms.ChoiceField(
         label=_("Kind"), required=False, choices=[("", _("All kinds")), *Organisation.Kind.choices]

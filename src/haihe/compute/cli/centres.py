@@ -13,7 +13,7 @@ from haihe.compute.services import centres as services
 from haihe.compute.services.centres import PoolCard
 from haihe.kernel.money import format_micro, parse_amount_micro
 from haihe.kernel.pagination import DEFAULT_LIMIT, paginate
-from haihe.kernel.terminal import AsJson, Yes, ask_consent, show_record, show_rows
+from haihe.kernel.terminal import AsJson, Yes, ask_consent, print_json, show_record, show_rows
 from haihe.policy.cli import caller, person
 
 centre = typer.Typer(help="Centres that operators have connected.", no_args_is_help=True)
@@ -42,7 +42,16 @@ def show_centre(slug: str, as_json: AsJson = False) -> None:
     principal = caller()
     found = services.find_centre(principal, slug)
     cards = services.pool_cards(principal, found.pools.all())
-    show_record({**_centre(found), "pools": [_pool(card) for card in cards]}, as_json=as_json)
+    if as_json:
+        print_json({**_centre(found), "pools": [_pool(card) for card in cards]})
+        return
+    show_record(_centre(found), as_json=False)
+    show_rows(
+        [{**_pool(card), **_price(card)} for card in cards],
+        columns=["pool", "is_open", "cpu_milli", "held_cpu_milli", "gpu_milli", "cpu_hour"],
+        as_json=False,
+        empty=_("No pool yet: haihe --as EMAIL pool create {slug} ...").format(slug=slug),
+    )
 
 
 @centre.command("create")
@@ -200,6 +209,10 @@ def _pool(card: PoolCard) -> dict[str, Any]:
         "gpu_model": row.gpu_model,
         "offer": _offer(card.offer) if card.offer else None,
     }
+
+
+def _price(card: PoolCard) -> dict[str, Any]:
+    return _offer(card.offer) if card.offer else {}
 
 
 def _offer(row: Offer) -> dict[str, Any]:

@@ -23,7 +23,16 @@ from haihe.kernel.money import format_micro
 from haihe.kernel.outbox import deliver_due
 from haihe.kernel.pagination import DEFAULT_LIMIT
 from haihe.kernel.phrases import translated
-from haihe.kernel.terminal import AsJson, Yes, ask_consent, err, show_record, show_rows
+from haihe.kernel.terminal import (
+    AsJson,
+    Yes,
+    ask_consent,
+    err,
+    out,
+    print_json,
+    show_record,
+    show_rows,
+)
 from haihe.policy.cli import caller, person
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize
@@ -33,6 +42,7 @@ job = typer.Typer(help="Jobs: submit, watch, cancel, read.", no_args_is_help=Tru
 
 MIB = 1024**2
 PAUSE_S = 0.2
+HINT_AFTER_S = 5
 DISPATCH_ROUNDS = 1_000_000
 JOB_FAILED = 1
 
@@ -73,14 +83,26 @@ def request(
     as_json: AsJson = False,
 ) -> None:
     """Ask what a job would cost at most; nothing is held."""
-    asked = _asked(words, locals())
-    show_record(_quote(_request(person(), asked)), as_json=as_json)
+    asked = _asked(
+        words,
+        organisation=organisation,
+        contract=contract,
+        name=name,
+        cpu_milli=_scaled(cpu, MILLI),
+        gpu_milli=_scaled(gpu, MILLI),
+        memory_bytes=_scaled(memory_mib, MIB),
+        wall_s=_scaled(minutes, 60),
+        output_bytes=_scaled(output_mib, MIB),
+        inputs=[parse_input(text) for text in input or ()],
+        environment=dict(_variable(text) for text in env or ()),
+    )
+    _show_quote(_request(person(), asked), as_json=as_json)
 
 
 @quote.command("show")
 def show_quote(quote_id: str, as_json: AsJson = False) -> None:
     """Show a quote: every line, each reason, who pays."""
-    show_record(_quote(find_quote(caller(), quote_id)), as_json=as_json)
+    _show_quote(find_quote(caller(), quote_id), as_json=as_json)
 
 
 # --- jobs ----------------------------------------------------------------------------------------
@@ -106,20 +128,26 @@ def show_job(job_id: str, as_json: AsJson = False) -> None:
     """Show a job with its attempts, usage and bill."""
     found = services.find_job(caller(), job_id)
     settlement = getattr(found, "settlement", None)
-    show_record(
-        {
-            **_job(found),
-            "end_reason": found.end_reason,
-            "exit_code": found.exit_code,
-            "message": found.message,
-            "quote": found.quote_id,
-            "attempts": [_attempt(row) for row in found.tries()],
-            "bill": settlement.lines if settlement else [],
-            "paid_by": settlement.shares if settlement else [],
-            "evidence": settlement.evidence_id if settlement else None,
-        },
-        as_json=as_json,
-    )
+    facts = {
+        **_job(found),
+        "end_reason": found.end_reason,
+        "exit_code": found.exit_code,
+        "message": found.message,
+        "quote": found.quote_id,
+        "evidence": settlement.evidence_id if settlement else None,
+    }
+    attempts = [_attempt(row) for row in found.tries()]
+    lines = settlement.lines if settlement else []
+    shares = settlement.shares if settlement else []
+    if as_json:
+        print_json({**facts, "attempts": attempts, "bill": lines, "paid_by": shares})
+        return
+    show_record(facts, as_json=False)
+    if attempts:
+        show_rows(attempts, columns=list(attempts[0]), as_json=False)
+    if settlement:
+        for line in [*_bill_lines(lines), *_payers(shares, _("{payer} paid {amount}"))]:
+            out.print(line)
 
 
 @job.command("submit")
@@ -140,7 +168,19 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Quote a job, show the bill, and submit it."""
-    asked = _asked(words, locals())
+    asked = _asked(
+        words,
+        organisation=organisation,
+        contract=contract,
+        name=name,
+        cpu_milli=_scaled(cpu, MILLI),
+        gpu_milli=_scaled(gpu, MILLI),
+        memory_bytes=_scaled(memory_mib, MIB),
+        wall_s=_scaled(minutes, 60),
+        output_bytes=_scaled(output_mib, MIB),
+        inputs=[parse_input(text) for text in input or ()],
+        environment=dict(_variable(text) for text in env or ()),
+    )
     submitted = _submit(person(), asked, priority=priority, yes=yes)
     show_record(_job(submitted), as_json=as_json)
 
@@ -166,7 +206,19 @@ def run(
 
     Ends with exit code 1 if the job did not succeed. Interrupting it leaves the job running.
     """
-    asked = _asked(words, locals())
+    asked = _asked(
+        words,
+        organisation=organisation,
+        contract=contract,
+        name=name,
+        cpu_milli=_scaled(cpu, MILLI),
+        gpu_milli=_scaled(gpu, MILLI),
+        memory_bytes=_scaled(memory_mib, MIB),
+        wall_s=_scaled(minutes, 60),
+        output_bytes=_scaled(output_mib, MIB),
+        inputs=[parse_input(text) for text in input or ()],
+        environment=dict(_variable(text) for text in env or ()),
+    )
     principal = person()
     submitted = _submit(principal, asked, priority=0, yes=yes)
     dispatcher = Dispatcher() if dispatch else None
@@ -256,26 +308,15 @@ def dispatch_jobs(
 # --- helpers -------------------------------------------------------------------------------------
 
 
-def _asked(words: list[str], options: dict[str, Any]) -> dict[str, Any]:
-    """A job from a file and options, of which those given win."""
-    data: dict[str, Any] = {}
+def _asked(words: list[str], **options: Any) -> dict[str, Any]:
+    """A job from a file or a command, and options, of which those given win."""
     if len(words) == 1 and words[0].endswith(".toml"):
         data = _read_toml(Path(words[0]))
     else:
-        data["command"] = words
-    given = {
-        "organisation": options["organisation"] or None,
-        "contract": options["contract"] or None,
-        "name": options["name"] or None,
-        "cpu_milli": _scaled(options["cpu"], MILLI),
-        "gpu_milli": _scaled(options["gpu"], MILLI),
-        "memory_bytes": _scaled(options["memory_mib"], MIB),
-        "wall_s": _scaled(options["minutes"], 60),
-        "output_bytes": _scaled(options["output_mib"], MIB),
-        "inputs": [parse_input(text) for text in options["input"] or []] or None,
-        "environment": dict(_variable(text) for text in options["env"] or []) or None,
+        data = {"command": words}
+    return data | {
+        name: value for name, value in options.items() if value not in (None, "", [], {})
     }
-    return data | {name: value for name, value in given.items() if value is not None}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -319,21 +360,29 @@ def _submit(principal: Principal, asked: dict[str, Any], *, priority: int, yes: 
 
 def _bill(row: Quote) -> list[str]:
     """A quote as lines to consent to."""
-    lines = [
-        f"{line['item']}: {line['quantity']} {line['unit']} x {format_micro(line['price_micro'])} "
-        f"= {format_micro(line['amount_micro'])} ({line['why']})"
-        for line in bill_rows(row.lines)
-    ]
-    payers = [
-        _("{payer} pays at most {amount}").format(
-            payer=share["payer"], amount=format_micro(share["amount_micro"], share["asset"])
-        )
-        for share in row.shares
-    ]
     total = _("{name}: at most {amount} on {pool}").format(
         name=row.spec.name, amount=format_micro(row.amount_micro), pool=row.pool
     )
-    return [total, *lines, *payers, *(translated(reason) for reason in row.reasons)]
+    payers = _payers(row.shares, _("{payer} pays at most {amount}"))
+    reasons = [translated(reason) for reason in row.reasons]
+    return [total, *_bill_lines(row.lines), *payers, *reasons]
+
+
+def _bill_lines(lines: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{line['item']}: {line['quantity']} {line['unit']} x {format_micro(line['price_micro'])} "
+        f"= {format_micro(line['amount_micro'])} ({line['why']})"
+        for line in bill_rows(lines)
+    ]
+
+
+def _payers(shares: list[dict[str, Any]], text: str) -> list[str]:
+    return [
+        text.format(
+            payer=share["payer"], amount=format_micro(share["amount_micro"], share["asset"])
+        )
+        for share in shares
+    ]
 
 
 def _follow(
@@ -345,19 +394,22 @@ def _follow(
     offset: int = 0,
 ) -> Job:
     """Print the log until the job has ended; returns it as it is then."""
-    told = False
+    tries, waited_s = 0, 0.0
     while True:
         if dispatcher is not None:
             dispatcher.tick()
             deliver_due()
         found = services.find_job(principal, started.pk)
+        before, tries = tries, found.tries().count()
+        if tries > before > 0:
+            offset = 0  # another attempt, another log
         offset = _print_log(principal, found.pk, offset=offset, to_stderr=to_stderr)
         if found.state in FINAL:
             return found
-        if found.state == JobState.QUEUED and not told:
-            told = True
-            err.print(_("Queued. A dispatcher starts it: haihe up, or haihe job dispatch."))
         time.sleep(PAUSE_S)
+        if found.state == JobState.QUEUED and waited_s < HINT_AFTER_S <= waited_s + PAUSE_S:
+            err.print(_("Still queued. A dispatcher starts it: haihe up, or haihe job dispatch."))
+        waited_s += PAUSE_S
 
 
 def _print_log(principal: Principal, job_id: Any, *, offset: int, to_stderr: bool) -> int:
@@ -373,6 +425,17 @@ def _print_log(principal: Principal, job_id: Any, *, offset: int, to_stderr: boo
 def _pause() -> None:
     deliver_due()
     time.sleep(PAUSE_S)
+
+
+def _show_quote(row: Quote, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_quote(row))
+        return
+    show_record(
+        {"id": row.pk, "contract": row.contract, "expires_at": row.expires_at}, as_json=False
+    )
+    for line in _bill(row):
+        out.print(line)
 
 
 def _quote(row: Quote) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def _events(request: Request, job: Job, attempts: list[Attempt]) -> list[dict[st
     entries = evidence.find(request.principal, subject=f"job:{job.pk}", limit=SHOWN_EVIDENCE)
     events = [
         _event(entry.at, kind_label(entry.kind), "info", "fingerprint", _entry_address(entry.id))
-        for entry in entries.items
+        for entry in reversed(entries.items)
     ]
     for attempt in attempts:
         number = {"number": attempt.number}

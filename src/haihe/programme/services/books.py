@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet, Sum
 
+from haihe.compute.models import Settlement
 from haihe.ledger.domain import Kind, TransferOrder
 from haihe.ledger.models import Account
 from haihe.ledger.services import open_account
@@ -90,6 +91,27 @@ def voucher_balances(vouchers: Iterable[Voucher]) -> dict[UUID, VoucherBalance]:
 def voucher_balance(voucher: Voucher) -> VoucherBalance:
     """How much is free, held for jobs, and redeemed."""
     return voucher_balances([voucher])[voucher.pk]
+
+
+@dataclass(frozen=True)
+class Redemption:
+    """What a voucher paid for one job, and the evidence of it."""
+
+    settlement: Settlement
+    amount_micro: int
+
+
+def redemptions_of(voucher: Voucher, *, limit: int) -> list[Redemption]:
+    """The newest jobs that a voucher paid a part of."""
+    if voucher.account_id is None:
+        return []
+    settled = Settlement.objects.filter(job__quote__contract=voucher.contract_id)
+    return [
+        Redemption(settlement, share["amount_micro"])
+        for settlement in settled.select_related("job").order_by("-pk")[:limit]
+        for share in settlement.shares
+        if share["account_id"] == str(voucher.account_id)
+    ]
 
 
 def voucher_account(voucher: Voucher) -> Account:

@@ -56,12 +56,12 @@ def link_of(principal: Principal, scenario: Scenario) -> Link:
     return _link(principal, fact, found, _vouchers_of([found]))
 
 
-def trail_of(principal: Principal, scenario: Scenario) -> list[EvidenceEntry]:
+def trail_of(principal: Principal, link: Link) -> list[EvidenceEntry]:
     """Every logged step from the application for the voucher to the decision on the scenario that
     the caller may read, in the order of the log."""
-    link = link_of(principal, scenario)
-    assert link.scenario is not None
-    evaluation = link.scenario.evaluation
+    scenario = link.scenario
+    assert scenario is not None, "a trail leads to a scenario"
+    evaluation = scenario.evaluation
     contract = evaluation.job.quote.contract
     subjects = [scenario.subject, f"evaluation:{evaluation.pk}", f"job:{evaluation.job_id}"]
     if contract is not None:

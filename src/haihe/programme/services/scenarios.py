@@ -106,7 +106,10 @@ def list_scenarios(
     rows = Scenario.objects.visible_to(
         principal.organisations(),
         all_of_them=is_allowed(principal, "scenario.read", Resource("Scenario")),
-    ).select_related("organisation", "plan", "evaluation")
+    )
+    # One plan for all its rows, and no evaluation's figures: both are large.
+    rows = rows.select_related("organisation", "evaluation").defer("evaluation__details")
+    rows = rows.prefetch_related("plan")
     rows = rows.filter(state=state) if state else rows
     return rows.filter(measure_id=measure) if measure else rows
 

@@ -44,9 +44,7 @@ FACT_COLUMNS = (
 @require_GET
 def plans(request: Request) -> HttpResponse:
     """The current version of each plan."""
-    page = paginate(
-        services.list_plans(request.principal), cursor=request.GET.get("cursor")
-    )
+    page = paginate(services.list_plans(request.principal), cursor=request.GET.get("cursor"))
     if export_asked(request):
         rows = map(_exported_plan, services.list_plans(request.principal))
         columns = ["slug", "version", "status", "title", "title_en", "begins", "ends", "targets"]
@@ -89,9 +87,7 @@ def plan(request: Request, slug: str) -> HttpResponse:
         **_plan_card(found),
         "targets": [_target_row(item) for item in measured],
         "groups": _grouped(document),
-        "systems": [
-            {"system": item, "role": labels.ROLES[item.role]} for item in document.systems
-        ],
+        "systems": [{"system": item, "role": labels.ROLES[item.role]} for item in document.systems],
         "versions": list(services.versions_of(request.principal, slug)),
         "may_import": _may_import(request.principal),
         "as_of": now(),

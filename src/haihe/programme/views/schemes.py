@@ -10,7 +10,6 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from haihe.compute.services.own import organisations_for
 from haihe.kernel.clock import now
 from haihe.kernel.export import export_asked, export_table
 from haihe.kernel.forms import shown_on
@@ -22,6 +21,7 @@ from haihe.policy.http import Request
 from haihe.policy.services import authorize, is_allowed
 from haihe.programme.forms import FundForm, PaymentForm, SchemeForm
 from haihe.programme.models import Scheme
+from haihe.programme.services import choices
 from haihe.programme.services import payments as payment_services
 from haihe.programme.services import vouchers as services
 from haihe.programme.services.books import SchemeBalance, scheme_balance
@@ -43,7 +43,7 @@ def schemes(request: Request) -> HttpResponse:
     context = {
         "page": page,
         "rows": [{"scheme": row, "balance": scheme_balance(row)} for row in page.items],
-        "may_open": services.may_open_schemes(request.principal),
+        "may_open": choices.may_open_schemes(request.principal),
         "as_of": now(),
     }
     return render(request, "programme/schemes.html", context)
@@ -52,7 +52,7 @@ def schemes(request: Request) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def scheme_open(request: Request) -> HttpResponse:
     """Open a scheme under a rule set."""
-    offices = services.possible_offices(request.principal)
+    offices = choices.possible_offices(request.principal)
     form = SchemeForm(
         request.POST or None,
         request.FILES or None,
@@ -112,9 +112,7 @@ def payments(request: Request, slug: str) -> HttpResponse:
             amount = payment_services.pay_provider(
                 request.principal, slug, provider=form.cleaned_data["provider"]
             )
-            messages.success(
-                request, _("%(amount)s are paid.") % {"amount": format_micro(amount)}
-            )
+            messages.success(request, _("%(amount)s are paid.") % {"amount": format_micro(amount)})
             return redirect("programme:payments", slug)
     claims = payment_services.open_claims(request.principal, slug)
     if export_asked(request):
