@@ -5,23 +5,26 @@ from __future__ import annotations
 import random
 import re
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
-from tests.faults.harness import ROOT, copy_home, finish, kill_after, start
+from tests.faults.harness import ROOT, Nursery, copy_home
 
 pytestmark = pytest.mark.faults
 
-RANDOM_KILLS = 12
-WORKERS = 2
+RANDOM_KILLS = 40
+# Steps mostly wait for a job, so more of them than cores keep the machine busy.
+WORKERS = 4
 # How often each point is tried, from its first passing on. Points inside every unit of work are
 # passed dozens of times: those are sampled over the whole run.
 COUNTS: dict[str, tuple[int, ...]] = {
-    "work.before_commit": (1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22),
-    "work.after_commit": (1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21),
-    "evidence.flushed": (1, 4, 8, 12, 15),
+    "work.before_commit": tuple(range(1, 27)),
+    "work.after_commit": tuple(range(1, 26)),
+    "evidence.flushed": tuple(range(1, 17)),
     "ledger.transferred": (1, 2, 3, 4, 5),
 }
 
@@ -35,22 +38,40 @@ def crash_points() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def nurseries() -> Iterator[Queue[Nursery]]:
+    pool: Queue[Nursery] = Queue()
+    made = [Nursery() for _ in range(WORKERS)]
+    for nursery in made:
+        pool.put(nursery)
+    yield pool
+    for nursery in made:
+        nursery.close()
+
+
+@pytest.fixture(scope="module")
+def prepared(nurseries: Queue[Nursery], tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("prepared") / "home"
     home.mkdir()
-    assert finish(start("prepare", home)) == 0
+    nursery = nurseries.get()
+    assert nursery.run("prepare", home) == 0
+    nurseries.put(nursery)
     return home
 
 
-def test_every_crash_point_recovers(prepared: Path, tmp_path: Path) -> None:
+def test_every_crash_point_recovers(
+    nurseries: Queue[Nursery], prepared: Path, tmp_path: Path
+) -> None:
     points = crash_points()
     assert len(points) >= 8
     cases = [f"{name}:{count}" for name in points for count in COUNTS.get(name, (1,))]
 
     def one(case: str) -> tuple[str, int, int]:
         home = copy_home(prepared, tmp_path / case)
-        killed = finish(start("run", home, HAIHE_CRASH_AT=case))
-        return case, killed, finish(start("check", home))
+        nursery = nurseries.get()
+        killed = nursery.run("run", home, HAIHE_CRASH_AT=case)
+        checked = nursery.run("check", home)
+        nurseries.put(nursery)
+        return case, killed, checked
 
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes = list(pool.map(one, cases))
@@ -59,16 +80,20 @@ def test_every_crash_point_recovers(prepared: Path, tmp_path: Path) -> None:
     assert killed == set(points), "every point must really have been passed"
 
 
-def test_kills_at_random_instants_recover(prepared: Path, tmp_path: Path) -> None:
+def test_kills_at_random_instants_recover(
+    nurseries: Queue[Nursery], prepared: Path, tmp_path: Path
+) -> None:
     chance = random.Random(20261122)
+    instants = [[chance.uniform(0.02, 1.5) for _ in range(2)] for _ in range(RANDOM_KILLS)]
 
     def one(number: int) -> int:
         home = copy_home(prepared, tmp_path / str(number))
-        for _ in range(2):
-            process = start("run", home)
-            kill_after(process, chance.uniform(0.5, 4.0))
-            process.communicate()
-        return finish(start("check", home))
+        nursery = nurseries.get()
+        for seconds in instants[number]:
+            nursery.run("run", home, kill_after_s=seconds)
+        checked = nursery.run("check", home)
+        nurseries.put(nursery)
+        return checked
 
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes = list(pool.map(one, range(RANDOM_KILLS)))

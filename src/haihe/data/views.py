@@ -179,7 +179,7 @@ def version(request: Request, slug: str, number: int) -> HttpResponse:
         "data/version.html",
         {
             "dataset": found.dataset,
-            "version": found,
+            "found": found,
             "may_read": may_read,
             "preview": None if rows is None else {"columns": rows.columns, "rows": rows.rows()},
             "as_of": now(),

@@ -22,7 +22,7 @@ from haihe.evidence.labels import kind_label, name_parts, page_of
 from haihe.evidence.models import EvidenceCheckpoint, EvidenceEntry
 from haihe.evidence.proof import EntryProof, Step, steps
 from haihe.kernel.clock import now
-from haihe.kernel.errors import HaiheError, Unauthenticated
+from haihe.kernel.errors import Corrupt
 from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
 from haihe.kernel.http import status_of
 from haihe.kernel.pagination import MAX_LIMIT, Page
@@ -116,48 +116,31 @@ def checkpoints(request: Request) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def rotate_key(request: Request) -> HttpResponse:
     """Say what replacing the key means; do it on POST."""
-    problem, status = "", 200
     if request.method == "POST":
-        try:
-            key = services.rotate_key(request.principal)
-        except Unauthenticated:
-            raise
-        except HaiheError as error:
-            problem, status = localized(error), status_of(error)
-        else:
-            messages.success(
-                request, _("Checkpoints are signed with key %(key)s now.") % {"key": key.pk}
-            )
-            return redirect("evidence:checkpoints")
-    context = {
-        "problem": problem,
-        "keys": inspection.signing_keys(request.principal),
-        "may_rotate": inspection.may_rotate_key(request.principal),
-    }
-    return render(request, "evidence/rotate_key.html", context, status=status)
+        key = services.rotate_key(request.principal)
+        text = _("Checkpoints are signed with key %(key)s now.")
+        messages.success(request, text % {"key": key.pk})
+        return redirect("evidence:checkpoints")
+    context = {"may_rotate": inspection.may_rotate_key(request.principal)}
+    return render(request, "evidence/rotate_key.html", context)
 
 
 @require_http_methods(["GET", "POST"])
 def verify(request: Request) -> HttpResponse:
     """When the log was last checked, and how anybody checks it; check it now on POST."""
-    problem, status = "", 200
+    contradiction, status = "", 200
     if request.method == "POST":
         try:
             found = inspection.check_log(request.principal)
-        except Unauthenticated:
-            raise
-        except HaiheError as error:
-            problem, status = localized(error), status_of(error)
+        except Corrupt as error:
+            contradiction, status = localized(error), status_of(error)
         else:
-            size = found.size if found else 0
-            messages.success(
-                request,
-                _("The log holds all that was seen of it: %(size)s entries.") % {"size": size},
-            )
+            text = _("The log holds all that was seen of it: %(size)s entries.")
+            messages.success(request, text % {"size": found.size if found else 0})
             return redirect("evidence:verify")
     check = inspection.last_check(request.principal)
     context = {
-        "problem": problem,
+        "contradiction": contradiction,
         "head": services.head(request.principal),
         "check": check,
         "checked_by": name_parts(check.actor) if check else None,

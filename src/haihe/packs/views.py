@@ -261,7 +261,7 @@ def _comparison(details: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 "label": _("Control: labels shuffled"),
                 "value": permuted["mean"],
-                "text": f"{permuted['mean']:.3f} ({low:.3f} – {high:.3f})",
+                "text": f"{permuted['mean']:.3f} {_range(low, high)}",
                 "tone": "idle",
             }
         )
@@ -269,7 +269,12 @@ def _comparison(details: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _interval(figure: Mapping[str, float]) -> str:
-    return f"{figure['value']:.3f} ({figure['low']:.3f} – {figure['high']:.3f})"
+    return f"{figure['value']:.3f} {_range(figure['low'], figure['high'])}"
+
+
+def _range(low: float, high: float) -> str:
+    """Two ends in brackets, which no line break parts."""
+    return f"({low:.3f}\u2060–\u2060{high:.3f})"
 
 
 def _bin(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from haihe.parties.models import Organisation
 from haihe.programme.domain.plans import PlanChange, Target
 from haihe.programme.domain.vouchers import Verdict, VoucherRules
 from haihe.programme.models import Scenario, Voucher
+from haihe.programme.services.plans import Indicator
 
 Label = str | Promise
 
@@ -88,6 +89,23 @@ def wanted(target: Target) -> str:
     return _("at least %(value)s") % {"value": target.value}
 
 
+def target_row(item: Indicator) -> dict[str, Any]:
+    """A target as lists show it."""
+    value = item.observation.value if item.observation else None
+    words = wanted(item.target)
+    return {
+        "indicator": item,
+        "plan": item.plan,
+        "target": item.target,
+        "wanted": words,
+        "value": value,
+        "most": item.target.upper or item.target.value or 0,
+        "text": _("%(value)s, wanted is %(wanted)s") % {"value": value, "wanted": words},
+        "tone": "good" if item.is_reached else "plain",
+        "units": item.document.responsible_units(item.target),
+    }
+
+
 def verdict_rows(rules: VoucherRules, verdicts: list[Verdict]) -> list[dict[str, Any]]:
     """Verdicts as a table shows them: the condition in the words of the rule set."""
     clauses = {clause.code: clause for clause in rules.conditions}
@@ -96,18 +114,23 @@ def verdict_rows(rules: VoucherRules, verdicts: list[Verdict]) -> list[dict[str,
             "title": spoken(clauses.get(v.condition)) or CONDITIONS.get(v.condition, v.condition),
             "code": v.condition,
             "met": v.met,
-            "value": _value(v.condition, v.value),
-            "threshold": _value(v.condition, v.threshold),
+            "value": _value(rules, v.condition, v.value),
+            "threshold": _value(rules, v.condition, v.threshold),
         }
         for v in verdicts
     ]
 
 
-def _value(condition: str, text: str) -> str:
+def _value(rules: VoucherRules, condition: str, text: str) -> str:
+    """A value or threshold with the codes in it written out."""
+    text = translated(text)
     if condition == "applicant-kind":
-        kinds = dict(Organisation.Kind.choices)
-        return ", ".join(str(kinds.get(kind, kind)) for kind in text.split(", "))
-    return translated(text)
+        for kind, label in Organisation.Kind.choices:
+            text = text.replace(kind, str(label))
+    if condition == "declarations":
+        for clause in rules.declarations:
+            text = text.replace(clause.code, spoken(clause))
+    return text
 
 
 def change_rows(changes: list[PlanChange]) -> list[dict[str, Any]]:

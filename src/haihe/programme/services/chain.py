@@ -51,9 +51,8 @@ def links_of(principal: Principal, facts: Sequence[Fact]) -> list[Link]:
 
 def link_of(principal: Principal, scenario: Scenario) -> Link:
     """What one scenario rests on, as far as the caller may see."""
-    [found] = _with_their_jobs(Scenario.objects.filter(pk=scenario.pk))
-    fact = Fact("", scenario.created_at, "", scenario.subject)
-    return _link(principal, fact, found, _vouchers_of([found]))
+    found = _with_their_jobs(Scenario.objects.all()).get(pk=scenario.pk)
+    return _link(principal, _newest_fact(scenario), found, _vouchers_of([found]))
 
 
 def trail_of(principal: Principal, link: Link) -> list[EvidenceEntry]:
@@ -74,6 +73,12 @@ def trail_of(principal: Principal, link: Link) -> list[EvidenceEntry]:
         for entry in find(principal, subject=subject, limit=MAX_LIMIT).items
     ]
     return sorted(entries, key=lambda entry: entry.index)
+
+
+def _newest_fact(scenario: Scenario) -> Fact:
+    """The last logged step of a scenario: what it is now follows from it."""
+    row = EvidenceEntry.objects.filter(subject=scenario.subject).order_by("-index")[0]
+    return Fact(str(row.id), row.at, row.kind, row.subject)
 
 
 def _with_their_jobs(scenarios: QuerySet[Scenario]) -> QuerySet[Scenario]:

@@ -85,7 +85,7 @@ def plan(request: Request, slug: str) -> HttpResponse:
     document = found.document
     context = {
         **_plan_card(found),
-        "targets": [_target_row(item) for item in measured],
+        "targets": [labels.target_row(item) for item in measured],
         "groups": _grouped(document),
         "systems": [{"system": item, "role": labels.ROLES[item.role]} for item in document.systems],
         "versions": list(services.versions_of(request.principal, slug)),
@@ -136,7 +136,7 @@ def target(request: Request, slug: str, code: str) -> HttpResponse:
         "indicator": found,
         "document": found.document,
         "target": found.target,
-        "row": _target_row(found),
+        "row": labels.target_row(found),
         "form": form,
         "as_of": at,
         "is_past": as_of is not None,
@@ -169,7 +169,7 @@ def indicators(request: Request) -> HttpResponse:
             {
                 "plan": items[0].plan,
                 "document": items[0].document,
-                "rows": [_target_row(item) for item in items],
+                "rows": [labels.target_row(item) for item in items],
                 "measured": sum(item.observation is not None for item in items),
             }
             for items in by_plan.values()
@@ -195,24 +195,6 @@ def _plan_card(row: Plan) -> dict[str, Any]:
         "document": document,
         "status": labels.PLAN_STATUS.get(document.status, document.status),
         "status_tone": "good" if document.status == "adopted" else "info",
-    }
-
-
-def _target_row(item: services.Indicator) -> dict[str, Any]:
-    """A target as lists show it."""
-    value = item.observation.value if item.observation else None
-    most = item.target.upper or item.target.value or 0
-    return {
-        "indicator": item,
-        "plan": item.plan,
-        "target": item.target,
-        "wanted": labels.wanted(item.target),
-        "value": value,
-        "most": most,
-        "text": _("%(value)s, wanted is %(wanted)s")
-        % {"value": value, "wanted": labels.wanted(item.target)},
-        "tone": "good" if item.is_reached else "plain",
-        "units": item.document.responsible_units(item.target),
     }
 
 

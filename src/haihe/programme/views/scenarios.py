@@ -138,7 +138,7 @@ def scenario(request: Request, scenario_id: UUID) -> HttpResponse:
         "scenario": found,
         "tone": labels.SCENARIO_TONES[found.state],
         "measure": _measure_title(found),
-        "link": link,
+        "rests_on": [link],
         "trail": [
             {
                 "entry": entry,

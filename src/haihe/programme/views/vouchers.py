@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -190,11 +191,13 @@ def _first_offer(request: Request, scheme: Scheme) -> dict[str, Any]:
 
 def _may(principal: Principal, row: Voucher) -> dict[str, bool]:
     """Which buttons a page shows; the service decides anyway."""
-    applied, reserved = row.state == Voucher.State.APPLIED, row.state == Voucher.State.RESERVED
+    applied = row.state == Voucher.State.APPLIED
+    over = row.contract.ends_on < timezone.localdate(now())
+    closable = row.state == Voucher.State.RESERVED and over
     return {
         "may_review": applied and is_allowed(principal, "voucher.review", row.resource()),
         "may_withdraw": applied and is_allowed(principal, "voucher.withdraw", row.resource()),
-        "may_close": reserved and is_allowed(principal, "scheme.manage", row.scheme.resource()),
+        "may_close": closable and is_allowed(principal, "scheme.manage", row.scheme.resource()),
     }
 
 
