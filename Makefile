@@ -35,7 +35,6 @@ check: setup ## All static checks
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) deptry src
-	$(RUN) bandit --quiet --recursive src packs --configfile pyproject.toml
 	$(RUN) python tools/messages.py check
 	$(RUN) python tools/reference.py --check
 	$(RUN) python -m django makemigrations --check --dry-run

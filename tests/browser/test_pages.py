@@ -50,10 +50,21 @@ FIRM = (
     "/profile",
     "/tokens",
 )
-FIRST_OF = {"/jobs": "main tbody a", "/vouchers": "main tbody a", "/evaluations": "main tbody a",
-            "/scenarios": "main tbody a", "/evidence": "main tbody a", "/accounts": "main tbody a"}
-WINDOWS = [(1440, "zh-CN", False), (390, "zh-CN", True), (1440, "en", True), (390, "en", False),
-           (1920, "en", False)]
+FIRST_OF = {
+    "/jobs": "main tbody a",
+    "/vouchers": "main tbody a",
+    "/evaluations": "main tbody a",
+    "/scenarios": "main tbody a",
+    "/evidence": "main tbody a",
+    "/accounts": "main tbody a",
+}
+WINDOWS = [
+    (1440, "zh-CN", False),
+    (390, "zh-CN", True),
+    (1440, "en", True),
+    (390, "en", False),
+    (1920, "en", False),
+]
 
 
 def check(visitor: Visitor, path: str, *, narrow: bool) -> list[str]:
@@ -77,9 +88,7 @@ def check(visitor: Visitor, path: str, *, narrow: bool) -> list[str]:
 
 
 @pytest.mark.parametrize(("width", "language", "dark"), WINDOWS)
-def test_public_pages(
-    visit: Callable[..., Visitor], width: int, language: str, dark: bool
-) -> None:
+def test_public_pages(visit: Callable[..., Visitor], width: int, language: str, dark: bool) -> None:
     visitor = visit(width=width, language=language, dark=dark)
     problems = [p for path in PUBLIC for p in check(visitor, path, narrow=width < 800)]
     assert problems + visitor.complaints == []

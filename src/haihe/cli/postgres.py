@@ -55,7 +55,7 @@ def server(*, fast: bool) -> Iterator[str]:
     options += ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]
     for setting in FAST if fast else ():
         options += ["-c", setting]
-    control = [folder / "pg_ctl", "-D", data, "-w", "-s", "-l", place / "log"]
+    control: list[str | Path] = [folder / "pg_ctl", "-D", data, "-w", "-s", "-l", place / "log"]
     _run([*control, "-o", " ".join(options), "start"], user, place)
     try:
         yield f"postgresql://haihe@127.0.0.1:{port}/postgres"

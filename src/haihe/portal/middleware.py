@@ -14,9 +14,9 @@ from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
 from haihe.kernel.errors import HaiheError
+from haihe.kernel.phrases import localized
 from haihe.policy.errors import NotSignedIn
 from haihe.portal.explain import explain
-from haihe.kernel.phrases import localized
 
 API_PREFIX = "/api/"
 MESSAGES_SELECTOR = "#messages"
