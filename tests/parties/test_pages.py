@@ -29,11 +29,6 @@ CARD = "/organisations/firm"
 
 
 @pytest.fixture
-def ann() -> Person:
-    return make_person("ann@example.test")
-
-
-@pytest.fixture
 def firm(ann: Person) -> Organisation:
     firm = make_organisation("firm", verified=False, owner=ann)
     firm.name, firm.name_en = "津影智能", "Jinying AI"

@@ -1,0 +1,103 @@
+"""Quotes: the cheapest pool that can run the job, at its limits, with a word on each pool."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from haihe.compute.errors import JobTooLarge, NoOffer
+from haihe.compute.labels import QUOTE_REASONS
+from haihe.compute.services import centres, quotes
+from haihe.data.errors import NoAgreement
+from haihe.kernel.errors import MissingRecord
+from haihe.kernel.money import MICRO
+from haihe.policy.domain import ANONYMOUS
+from haihe.policy.errors import NotAllowed, NotSignedIn
+from tests.compute.conftest import CPU_HOUR_MICRO, POOL, Side
+from tests.compute.factories import GIB, cash_of, make_quote
+from tests.data.factories import make_dataset
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_quote_prices_every_limit(firm: Side) -> None:
+    quote = make_quote(firm.member, cpu_milli=2_000, wall_s=1_800)
+    assert quote.amount_micro == CPU_HOUR_MICRO
+    assert [line["amount_micro"] for line in quote.lines] == [CPU_HOUR_MICRO]
+    [share] = quote.shares
+    assert (share["amount_micro"], share["asset"]) == (CPU_HOUR_MICRO, "CNY")
+    assert str(cash_of(firm.organisation).pk) == share["account_id"]
+    assert cash_of(firm.organisation).held_micro == 0
+
+
+def test_the_minimum_charge_is_a_line(firm: Side, operator: Side) -> None:
+    centres.set_offer(operator.manager, POOL, cpu_hour_micro=MICRO, minimum_micro=2 * MICRO)
+    quote = make_quote(firm.member, wall_s=60)
+    assert [line["item"] for line in quote.lines] == ["cpu", "minimum"]
+    assert sum(line["amount_micro"] for line in quote.lines) == quote.amount_micro == 2 * MICRO
+
+
+def test_the_cheapest_pool_is_chosen_and_each_pool_has_its_reason(
+    firm: Side, operator: Side
+) -> None:
+    for slug, memory, price in (("dear", 8, 9), ("cheap", 8, 1), ("small", 1, 1), ("free", 8, 0)):
+        centres.create_pool(
+            operator.manager, "north", slug=slug, cpu_milli=4_000, memory_bytes=memory * GIB
+        )
+        if price:
+            centres.set_offer(operator.manager, f"north/{slug}", cpu_hour_micro=price * MICRO)
+    quote = make_quote(firm.member, memory_bytes=2 * GIB, wall_s=3_600)
+    assert str(quote.pool) == "north/cheap"
+    assert quote.reasons == [
+        "north/cheap: fits, at most 1.00 CNY",
+        "north/cpu: fits, at most 3.60 CNY",
+        "north/dear: fits, at most 9.00 CNY",
+        "north/free: no offer now",
+        f"north/small: needs {2 * GIB} memory_bytes, has {GIB}",
+        "chosen north/cheap: the least at 1.00 CNY",
+        "no contract, no voucher",
+    ]
+    patterns = [re.sub(r"\\{\d\\}", ".+", re.escape(pattern)) for pattern in QUOTE_REASONS]
+    for reason in quote.reasons:
+        assert any(re.fullmatch(pattern, reason) for pattern in patterns), reason
+
+
+def test_a_job_that_fits_nowhere_is_told_the_nearest_miss(firm: Side, operator: Side) -> None:
+    centres.create_pool(
+        operator.manager, "north", slug="mid", cpu_milli=3_000, memory_bytes=4 * GIB
+    )
+    centres.set_offer(operator.manager, "north/mid", cpu_hour_micro=MICRO)
+    with pytest.raises(JobTooLarge, match="needs 4000 cpu_milli; pool north/mid has 3000"):
+        make_quote(firm.member, cpu_milli=4_000)
+
+
+def test_a_drained_pool_and_one_without_a_price_take_no_jobs(firm: Side, operator: Side) -> None:
+    centres.set_pool_open(operator.manager, POOL, is_open=False)
+    with pytest.raises(NoOffer):
+        make_quote(firm.member)
+    centres.set_pool_open(operator.manager, POOL, is_open=True)
+    assert make_quote(firm.member).reasons
+
+
+def test_quotes_are_for_who_works_for_the_payer(firm: Side, stranger: Side) -> None:
+    with pytest.raises(NotSignedIn):
+        make_quote(ANONYMOUS)
+    for principal in (stranger.manager, firm.auditor):
+        with pytest.raises(NotAllowed):
+            make_quote(principal)
+    quote = make_quote(firm.member)
+    assert quotes.find_quote(firm.auditor, quote.pk) == quote
+    with pytest.raises(NotAllowed):
+        quotes.find_quote(stranger.manager, quote.pk)
+    with pytest.raises(MissingRecord):
+        quotes.find_quote(firm.member, "none")
+
+
+def test_an_input_needs_an_agreement(firm: Side, operator: Side) -> None:
+    dataset = make_dataset(operator.organisation, operator.manager)
+    wanted = [{"name": "cases", "dataset": dataset.slug, "version": 1}]
+    with pytest.raises(NoAgreement):
+        make_quote(firm.member, inputs=wanted)
+    with pytest.raises(MissingRecord):
+        make_quote(firm.member, inputs=[{**wanted[0], "version": 2}])

@@ -1,0 +1,219 @@
+"""Use cases of members, and of the invitations by which they come."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from haihe.kernel.errors import InvalidField, MissingRecord
+from haihe.kernel.ids import new_id
+from haihe.parties import services
+from haihe.parties.errors import (
+    DeadInvitation,
+    LastOwner,
+)
+from haihe.parties.models import (
+    Invitation,
+    Membership,
+    Organisation,
+    Person,
+)
+from haihe.policy.domain import ANONYMOUS, Role
+from haihe.policy.errors import NotAllowed, NotSignedIn, PersonNeeded
+from tests.factories import make_member, make_organisation, make_person
+from tests.parties.conftest import Watch
+from tests.parties.factories import CONSOLE, logged, of, platform
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
+
+
+def test_members_are_seen_by_members_operator_and_auditor(firm: Organisation, ann: Person) -> None:
+    for reader in (
+        of(ann),
+        make_member(firm, "auditor"),
+        platform("operator"),
+        platform("auditor"),
+    ):
+        found = services.members_of(reader, "firm")
+        assert ann in [row.person for row in found]
+        assert services.find_member(reader, "firm", ann.pk).person == ann
+    for stranger in (of(make_person()), platform("officer")):
+        with pytest.raises(NotAllowed):
+            services.members_of(stranger, "firm")
+        with pytest.raises(NotAllowed):
+            services.find_member(stranger, "firm", ann.pk)
+    with pytest.raises(NotSignedIn):
+        services.members_of(ANONYMOUS, "firm")
+
+
+def test_one_reads_ones_own_memberships(firm: Organisation, ann: Person) -> None:
+    assert [row.organisation for row in services.memberships_of(of(ann))] == [firm]
+    assert list(services.memberships_of(of(make_person()))) == []
+    with pytest.raises(NotSignedIn):
+        services.memberships_of(ANONYMOUS)
+
+
+def test_an_owner_gives_roles_and_it_is_logged(firm: Organisation, ann: Person) -> None:
+    bob = make_member(firm, "member")
+    services.change_role(of(ann), "firm", bob.person_id, "manager")
+    assert Membership.objects.get(person_id=bob.person_id).role == Role.MANAGER
+    [entry] = logged("membership.changed")
+    assert entry.data == {"person": str(bob.person_id), "role": "manager"}
+    services.change_role(of(ann), "firm", bob.person_id, "manager")
+    assert len(logged("membership.changed")) == 1
+
+
+@pytest.mark.parametrize("role", ["manager", "member", "auditor"])
+def test_who_is_no_owner_manages_no_members(firm: Organisation, ann: Person, role: str) -> None:
+    bob = make_member(firm, role)
+    with pytest.raises(NotAllowed):
+        services.change_role(bob, "firm", bob.person_id, "owner")
+    with pytest.raises(NotAllowed):
+        services.remove_member(bob, "firm", ann.pk)
+    assert firm.memberships.count() == 2
+
+
+def test_the_owner_of_another_organisation_manages_no_members(firm: Organisation) -> None:
+    stranger = make_person()
+    make_organisation(owner=stranger)
+    with pytest.raises(NotAllowed):
+        services.remove_member(of(stranger), "firm", firm.memberships.get().person_id)
+
+
+def test_the_last_owner_stays_one(firm: Organisation, ann: Person) -> None:
+    with pytest.raises(LastOwner):
+        services.change_role(of(ann), "firm", ann.pk, "member")
+    with pytest.raises(LastOwner):
+        services.remove_member(of(ann), "firm", ann.pk)
+    bob = make_member(firm, "owner")
+    services.remove_member(bob, "firm", ann.pk)
+    assert [row.person_id for row in firm.memberships.all()] == [bob.person_id]
+    assert logged("membership.removed")[0].data["person"] == str(ann.pk)
+
+
+def test_a_role_or_member_that_is_not_there_is_named(firm: Organisation, ann: Person) -> None:
+    with pytest.raises(InvalidField):
+        services.change_role(of(ann), "firm", ann.pk, "boss")
+    for wrong in (new_id(), "no-id"):
+        with pytest.raises(MissingRecord):
+            services.change_role(of(ann), "firm", wrong, "member")
+        with pytest.raises(MissingRecord):
+            services.remove_member(of(ann), "firm", wrong)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("committed")
+def test_two_owners_who_leave_at_once_leave_one(home: object) -> None:
+    one, two = make_person(), make_person()
+    firm = make_organisation("firm", owner=one)
+    Membership.objects.create(organisation=firm, person=two, role=Role.OWNER)
+    barrier, refused = threading.Barrier(2), []
+
+    def leave(person: Person) -> None:
+        principal = of(person)
+        barrier.wait()
+        try:
+            services.remove_member(principal, "firm", person.pk)
+        except LastOwner as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=leave, args=[person]) for person in (one, two)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 1
+    assert firm.memberships.filter(role=Role.OWNER).count() == 1
+
+
+def test_an_invitation_makes_a_member_once(firm: Organisation, ann: Person) -> None:
+    invitation, secret = services.invite(of(ann), "firm", role="manager", email=" Bob@Example.Test")
+    assert invitation.email == "bob@example.test"
+    assert secret not in str(Invitation.objects.values())
+    assert services.invitation_link(secret).endswith(f"/invitations/{secret}")
+    bob = make_person()
+    assert services.look_at_invitation(secret) == invitation
+    membership = services.accept_invitation(of(bob), secret)
+    assert (membership.person, membership.role) == (bob, Role.MANAGER)
+    assert logged("membership.joined")[0].actor == f"person:{bob.pk}"
+    with pytest.raises(DeadInvitation, match="used"):
+        services.accept_invitation(of(make_person()), secret)
+    assert firm.memberships.count() == 2
+
+
+def test_a_member_who_accepts_keeps_the_role_they_have(firm: Organisation, ann: Person) -> None:
+    _, secret = services.invite(of(ann), "firm", role="auditor")
+    assert services.accept_invitation(of(ann), secret).role == Role.OWNER
+    assert logged("membership.joined") == []
+
+
+def test_managers_invite_and_only_owners_invite_owners(firm: Organisation) -> None:
+    manager = make_member(firm, "manager")
+    services.invite(manager, "firm", role="member")
+    with pytest.raises(NotAllowed):
+        services.invite(manager, "firm", role="owner")
+    for role in ("member", "auditor"):
+        with pytest.raises(NotAllowed):
+            services.invite(make_member(firm, role), "firm", role="member")
+    for outsider in (of(make_person()), platform("operator")):
+        with pytest.raises(NotAllowed):
+            services.invite(outsider, "firm", role="member")
+    assert Invitation.objects.count() == 1
+
+
+def test_a_bad_invitation_is_refused(firm: Organisation, ann: Person) -> None:
+    for wrong in ({"role": "boss"}, {"role": "member", "email": "nowhere"}):
+        with pytest.raises(InvalidField):
+            services.invite(of(ann), "firm", **wrong)
+    with pytest.raises(PersonNeeded):
+        services.invite(CONSOLE, "firm", role="member")
+    assert not Invitation.objects.exists()
+
+
+def test_an_invitation_ends_by_time_and_by_withdrawal(
+    firm: Organisation, ann: Person, watch: Watch
+) -> None:
+    _, old = services.invite(of(ann), "firm", role="member")
+    watch.at += timedelta(days=14)
+    new, withdrawn = services.invite(of(ann), "firm", role="member")
+    assert list(services.open_invitations(of(ann), "firm")) == [new]
+    services.revoke_invitation(of(ann), "firm", new.pk)
+    assert list(services.open_invitations(of(ann), "firm")) == []
+    for secret, reason in ((old, "expired"), (withdrawn, "withdrawn"), ("haihe_x", "unknown")):
+        with pytest.raises(DeadInvitation, match=reason):
+            services.look_at_invitation(secret)
+        with pytest.raises(DeadInvitation, match=reason):
+            services.accept_invitation(of(make_person()), secret)
+    assert firm.memberships.count() == 1
+    with pytest.raises(MissingRecord):
+        services.revoke_invitation(of(ann), "firm", new.pk)
+
+
+def test_an_invitation_is_withdrawn_by_its_own_organisation(
+    firm: Organisation, ann: Person
+) -> None:
+    invitation, _ = services.invite(of(ann), "firm", role="member")
+    stranger = make_person()
+    make_organisation("other", owner=stranger)
+    with pytest.raises(NotAllowed):
+        services.revoke_invitation(of(stranger), "firm", invitation.pk)
+    with pytest.raises(MissingRecord):
+        services.revoke_invitation(of(stranger), "other", invitation.pk)
+    with pytest.raises(NotAllowed):
+        services.open_invitations(of(stranger), "firm")
+    invitation.refresh_from_db()
+    assert invitation.revoked_at is None
+
+
+def test_an_invitation_is_accepted_by_somebody(firm: Organisation, ann: Person) -> None:
+    _, secret = services.invite(of(ann), "firm", role="member")
+    with pytest.raises(NotSignedIn):
+        services.accept_invitation(ANONYMOUS, secret)
+    with pytest.raises(PersonNeeded):
+        services.accept_invitation(CONSOLE, secret)
+    assert Invitation.objects.get().accepted_at is None
