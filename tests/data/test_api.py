@@ -126,7 +126,6 @@ def test_downloading_content(holder: Side, consumer: Side) -> None:
     assert b"".join(answer.streaming_content) == CSV
     assert answer["Content-Length"] == str(len(CSV))
     assert answer["Content-Disposition"] == f'attachment; filename="{dataset.slug}-v1.csv"'
-    answer.close()
 
 
 def test_the_usage_log(holder: Side, consumer: Side) -> None:

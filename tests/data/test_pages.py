@@ -236,4 +236,3 @@ def test_tables_are_files_too(kind: str, agreement: Agreement, holder: Side) -> 
 def test_a_download_streams(holder: Side, dataset: Dataset) -> None:
     answer = seen_by(holder.member).get("/datasets/cases/versions/1/content")
     assert b"".join(answer.streaming_content) == CSV
-    answer.close()

@@ -22,6 +22,7 @@ from haihe.kernel.ids import new_id
 from haihe.kernel.money import CNY, MICRO
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.domain import Kind, TransferOrder
+from haihe.ledger.models import Account
 from haihe.ledger.services import external_account, open_account, transfer
 from haihe.packs.models import Evaluation
 from haihe.parties.models import Organisation
@@ -90,14 +91,24 @@ def make_centre(seller: Principal, operator: str) -> None:
 def put_money(owner: Organisation, amount_micro: int) -> None:
     """Money from outside on an organisation's account."""
     account = open_account(owner.pk, "cash", CNY, name=owner.name)
+    _move(external_account(CNY), account, amount_micro)
+
+
+def take_money(owner: Organisation, amount_micro: int) -> None:
+    """Money from an organisation's account to the outside."""
+    account = open_account(owner.pk, "cash", CNY, name=owner.name)
+    _move(account, external_account(CNY), amount_micro)
+
+
+def _move(debit: Account, credit: Account, amount_micro: int) -> None:
     order = TransferOrder(
         transfer_id=new_id(),
         kind=Kind.POSTED,
-        debit_account_id=external_account(CNY).pk,
-        credit_account_id=account.pk,
+        debit_account_id=debit.pk,
+        credit_account_id=credit.pk,
         amount_micro=amount_micro,
         asset=CNY,
-        reason="deposit",
+        reason="test",
         reference="test",
     )
     transfer([order])
