@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from haihe.compute.services import centres
 from haihe.kernel.money import MICRO
-from haihe.parties.models import Organisation
-from haihe.policy.domain import Principal
 from tests.compute.factories import GIB, give_cash
-from tests.factories import make_member, make_organisation
+from tests.sides import Side, make_side
 
 CPU_HOUR_MICRO = 3 * MICRO + 600_000
 POOL = "north/cpu"
-
-
-@dataclass(frozen=True)
-class Side:
-    """An organisation and a principal for each role that matters."""
-
-    organisation: Organisation
-    manager: Principal
-    member: Principal
-    auditor: Principal
-
-
-def _side(slug: str, kind: str) -> Side:
-    organisation = make_organisation(slug, kind=kind)
-    return Side(
-        organisation,
-        *(make_member(organisation, role) for role in ("manager", "member", "auditor")),
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +24,7 @@ def files(home: Path) -> Path:
 @pytest.fixture
 def operator(db: None) -> Side:
     """A verified operator with one centre and one pool of two CPUs."""
-    side = _side("operator", "centre-operator")
+    side = make_side("operator", "centre-operator")
     centres.create_centre(
         side.manager, operator="operator", slug="north", name="北方中心", name_en="North centre"
     )
@@ -57,7 +36,7 @@ def operator(db: None) -> Side:
 @pytest.fixture
 def firm(operator: Side) -> Side:
     """A firm with 100 CNY."""
-    side = _side("firm", "enterprise")
+    side = make_side("firm")
     give_cash(side.organisation, 100)
     return side
 
@@ -65,4 +44,4 @@ def firm(operator: Side) -> Side:
 @pytest.fixture
 def stranger(db: None) -> Side:
     """Another firm."""
-    return _side("stranger", "enterprise")
+    return make_side("stranger")

@@ -11,7 +11,7 @@ from haihe.compute.services import contracts
 from haihe.kernel.clock import now
 from haihe.kernel.money import MICRO
 from tests.callers import Caller
-from tests.compute.conftest import CPU_HOUR_MICRO, Side
+from tests.compute.conftest import CPU_HOUR_MICRO
 from tests.compute.factories import (
     GIB,
     copy_job,
@@ -21,6 +21,7 @@ from tests.compute.factories import (
     run_jobs,
     spec_data,
 )
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 POOL = "/centres/north/pools/cpu"

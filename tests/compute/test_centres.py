@@ -14,9 +14,10 @@ from haihe.compute.tasks import Dispatcher
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.policy.domain import ANONYMOUS, MANAGING, Principal
 from haihe.policy.errors import NotAllowed, NotSignedIn
-from tests.compute.conftest import CPU_HOUR_MICRO, POOL, Side
+from tests.compute.conftest import CPU_HOUR_MICRO, POOL
 from tests.compute.factories import GIB, make_job, run_jobs
 from tests.factories import make_member, make_organisation
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,9 @@ from haihe.kernel.money import MICRO
 from haihe.kernel.terminal import NO_CONSENT
 from haihe.policy.errors import NotAllowed, PersonNeeded
 from tests.callers import haihe, said
-from tests.compute.conftest import POOL, Side
+from tests.compute.conftest import POOL
 from tests.compute.factories import run_job
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 

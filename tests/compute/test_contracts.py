@@ -16,9 +16,10 @@ from haihe.kernel.money import MICRO
 from haihe.parties.services import principal_of
 from haihe.policy.domain import ANONYMOUS, Principal
 from haihe.policy.errors import NotAllowed, NotSignedIn
-from tests.compute.conftest import CPU_HOUR_MICRO, Side
+from tests.compute.conftest import CPU_HOUR_MICRO
 from tests.compute.factories import make_job, make_quote, run_job, run_jobs
 from tests.factories import make_person
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 

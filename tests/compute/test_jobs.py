@@ -28,7 +28,7 @@ from haihe.ledger.services import audit
 from haihe.parties.services import principal_of
 from haihe.policy.domain import ANONYMOUS, Principal, system_principal
 from haihe.policy.errors import NotAllowed, NotSignedIn, ScopeMissing
-from tests.compute.conftest import CPU_HOUR_MICRO, POOL, Side
+from tests.compute.conftest import CPU_HOUR_MICRO, POOL
 from tests.compute.factories import (
     cash_of,
     copy_job,
@@ -39,6 +39,7 @@ from tests.compute.factories import (
 )
 from tests.data.factories import CSV, make_agreement, make_dataset
 from tests.factories import make_person
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 BURN = "import time\nwhile time.process_time() < 0.5: pass"

@@ -14,11 +14,17 @@ from haihe.kernel.errors import MissingRecord
 from haihe.kernel.money import MICRO
 from haihe.policy.domain import ANONYMOUS
 from haihe.policy.errors import NotAllowed, NotSignedIn
-from tests.compute.conftest import CPU_HOUR_MICRO, POOL, Side
+from tests.compute.conftest import CPU_HOUR_MICRO, POOL
 from tests.compute.factories import GIB, cash_of, make_quote
-from tests.data.factories import make_dataset
+from tests.data.factories import make_agreement, make_dataset
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
+
+
+def is_in_the_catalogue(reason: str) -> bool:
+    patterns = (re.sub(r"\\{\d\\}", ".+", re.escape(pattern)) for pattern in QUOTE_REASONS)
+    return any(re.fullmatch(pattern, reason) for pattern in patterns)
 
 
 def test_a_quote_prices_every_limit(firm: Side) -> None:
@@ -58,9 +64,7 @@ def test_the_cheapest_pool_is_chosen_and_each_pool_has_its_reason(
         "chosen north/cheap: the least at 1.00 CNY",
         "no contract, no voucher",
     ]
-    patterns = [re.sub(r"\\{\d\\}", ".+", re.escape(pattern)) for pattern in QUOTE_REASONS]
-    for reason in quote.reasons:
-        assert any(re.fullmatch(pattern, reason) for pattern in patterns), reason
+    assert all(map(is_in_the_catalogue, quote.reasons))
 
 
 def test_a_job_that_fits_nowhere_is_told_the_nearest_miss(firm: Side, operator: Side) -> None:
@@ -101,3 +105,18 @@ def test_an_input_needs_an_agreement(firm: Side, operator: Side) -> None:
         make_quote(firm.member, inputs=wanted)
     with pytest.raises(MissingRecord):
         make_quote(firm.member, inputs=[{**wanted[0], "version": 2}])
+
+
+def test_each_input_says_under_what_it_is_read(firm: Side, operator: Side) -> None:
+    own = make_dataset(firm.organisation, firm.manager)
+    foreign = make_dataset(operator.organisation, operator.manager)
+    make_agreement(foreign, operator.manager, firm.organisation, firm.manager)
+    wanted = [
+        {"name": name, "dataset": dataset.slug, "version": 1}
+        for name, dataset in (("mine", own), ("theirs", foreign))
+    ]
+    mine, theirs = make_quote(firm.member, inputs=wanted).reasons[-2:]
+    assert mine == f"mine: {own.slug}@1, own data"
+    assert theirs.startswith(f"theirs: {foreign.slug}@1, agreement ")
+    assert is_in_the_catalogue(mine)
+    assert is_in_the_catalogue(theirs)

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from haihe.parties.models import Organisation
-from haihe.policy.domain import Principal
-from tests.factories import make_member, make_organisation
-
-
-@dataclass(frozen=True)
-class Side:
-    """An organisation and a principal for each role that matters."""
-
-    organisation: Organisation
-    manager: Principal
-    member: Principal
-    auditor: Principal
-
-
-def _side(slug: str, kind: str) -> Side:
-    organisation = make_organisation(slug, kind=kind)
-    return Side(
-        organisation,
-        *(make_member(organisation, role) for role in ("manager", "member", "auditor")),
-    )
+from tests.sides import Side, make_side
 
 
 @pytest.fixture(autouse=True)
@@ -39,16 +18,16 @@ def files(home: Path) -> Path:
 @pytest.fixture
 def holder(db: None) -> Side:
     """A hospital that holds data."""
-    return _side("hospital", "hospital")
+    return make_side("hospital", "hospital")
 
 
 @pytest.fixture
 def consumer(db: None) -> Side:
     """A firm that wants to use it."""
-    return _side("firm", "enterprise")
+    return make_side("firm")
 
 
 @pytest.fixture
 def stranger(db: None) -> Side:
     """Another firm."""
-    return _side("stranger", "enterprise")
+    return make_side("stranger")

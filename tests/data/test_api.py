@@ -10,8 +10,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from haihe.data import services
 from haihe.data.domain import UsagePolicy
 from tests.callers import Caller
-from tests.data.conftest import Side
 from tests.data.factories import CSV, make_agreement, make_dataset
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 

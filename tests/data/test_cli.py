@@ -11,8 +11,8 @@ from haihe.data.errors import RaggedRows
 from haihe.kernel.terminal import NO_CONSENT, exit_code_of
 from haihe.policy.errors import NotAllowed, PersonNeeded
 from tests.callers import haihe, said
-from tests.data.conftest import Side
 from tests.data.factories import CSV, make_dataset
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 

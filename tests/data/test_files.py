@@ -23,8 +23,8 @@ from haihe.data.errors import (
 )
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.settings import load_settings
-from tests.data.conftest import Side
 from tests.data.factories import CSV, make_dataset
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 

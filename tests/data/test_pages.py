@@ -13,9 +13,9 @@ from haihe.data.domain import UsagePolicy
 from haihe.data.models import Agreement, Dataset
 from haihe.policy.domain import Principal
 from tests.callers import person_of
-from tests.data.conftest import Side
 from tests.data.factories import CSV, make_agreement, make_dataset
 from tests.pages import CHINESE, ENGLISH, asks_to_sign_in, browser, sound
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 STANDING = UsagePolicy(purposes=("research",), days=30, standing=True)

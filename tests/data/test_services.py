@@ -19,9 +19,9 @@ from haihe.kernel.work import unit_of_work
 from haihe.parties.services import principal_of
 from haihe.policy.domain import ANONYMOUS, Principal, system_principal
 from haihe.policy.errors import NotAllowed, NotSignedIn, ScopeMissing
-from tests.data.conftest import Side
 from tests.data.factories import CSV, POLICY, make_agreement, make_dataset
 from tests.factories import make_person
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 DISPATCHER = system_principal("dispatcher")

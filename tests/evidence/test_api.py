@@ -57,7 +57,7 @@ def entry_id(clinic: Organisation) -> UUID:
                     "job.settled",
                     subject=f"job:{number}",
                     actor=system_principal("settlement"),
-                    data={"amount_micro": number},
+                    data={"amount_micro": number, "note": None},
                     parties=parties,
                 )
             )
@@ -120,7 +120,7 @@ def test_a_party_reads_and_proves_its_entry(
 ) -> None:
     client = as_person(member)
     entry = client.get(f"{ROOT}/entries/{entry_id}").json()
-    assert entry["data"] == {"amount_micro": 1}
+    assert entry["data"] == {"amount_micro": 1, "note": None}
     assert entry["parties"] == [str(clinic.pk)]
     answer = client.get(f"{ROOT}/entries/{entry_id}/proof")
     report = check(EntryProof.read(answer.content))

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haihe.evidence.domain import PublicKey
+from haihe.evidence.domain import PublicKey, canonical
 from haihe.evidence.errors import CheckpointWrong, EntryWrong, NotAProof, OtherLog
-from haihe.evidence.merkle import Frontier, inclusion_path, subtree_root
+from haihe.evidence.merkle import Frontier, inclusion_path, leaf_hash, subtree_root
 from haihe.evidence.proof import EntryProof, check, check_file, main, steps
 from haihe.kernel.errors import HaiheError
 from tests.evidence.factories import Book, settled
@@ -106,6 +106,15 @@ def test_whatever_is_changed_in_a_proof_is_found(
 ) -> None:
     with pytest.raises(error):
         check(change(proof_of(book)))
+
+
+def test_an_entry_that_its_keeper_logged_at_a_wrong_place_is_found() -> None:
+    book = Book().add({"amount_micro": 1}, {"amount_micro": 2})
+    entry = json.loads(book.entries[1]) | {"index": 0}
+    book.entries[1] = canonical(entry)
+    book.leaves[1] = leaf_hash(book.entries[1].encode())
+    with pytest.raises(EntryWrong, match="it says that it is entry 0"):
+        check(proof_of(book.sign(), 1))
 
 
 def test_a_log_forged_under_another_key_is_found_by_who_knows_the_key(book: Book) -> None:

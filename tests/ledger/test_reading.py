@@ -8,11 +8,14 @@ from uuid import UUID
 import pytest
 
 from haihe.kernel.ids import new_id
+from haihe.ledger.errors import NotFromOutside
 from haihe.ledger.models import Account
 from haihe.ledger.services import (
+    deposit,
     depositable_account,
     depositable_accounts,
     external_account,
+    open_account,
     readable_accounts,
     sweep,
     transfer,
@@ -102,6 +105,17 @@ def test_only_the_operator_finds_accounts_to_deposit_on(accounts: dict[str, Acco
             depositable_account(principal, mine.pk)
     with pytest.raises(NotSignedIn):
         depositable_accounts(ANONYMOUS, MINE)
+
+
+def test_vouchers_do_not_come_from_outside(accounts: dict[str, Account]) -> None:
+    voucher = open_account(MINE, "voucher", "voucher:tj-2025", name="Voucher")
+    assert list(depositable_accounts(OPERATOR, MINE).items) == [accounts["mine"]]
+    with pytest.raises(NotFromOutside, match="by funding their scheme"):
+        deposit(OPERATOR, voucher.pk, transfer_id=new_id(), amount_micro=5, reference="bank")
+    with pytest.raises(NotAllowed):
+        deposit(AUDITOR, voucher.pk, transfer_id=new_id(), amount_micro=5, reference="bank")
+    assert balance(voucher) == (0, 0, 0)
+    assert not Account.objects.filter(asset="voucher:tj-2025", code="external").exists()
 
 
 def test_a_sweep_releases_what_ran_out(accounts: dict[str, Account], watch: Watch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from django.db import connection
 
-from haihe.kernel.errors import InvalidField, MissingRecord
+from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord
 from haihe.kernel.ids import new_id
 from haihe.parties import services
 from haihe.parties.errors import (
@@ -28,6 +29,27 @@ from tests.parties.conftest import Watch
 from tests.parties.factories import CONSOLE, logged, of, platform
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
+
+
+def at_once(act: Callable[[Person], None], *people: Person) -> list[HaiheError]:
+    """Have each person act in a thread of their own, all together; the refusals."""
+    barrier, refused = threading.Barrier(len(people)), []
+
+    def run(person: Person) -> None:
+        barrier.wait()
+        try:
+            act(person)
+        except HaiheError as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=[person]) for person in people]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return refused
 
 
 def test_members_are_seen_by_members_operator_and_auditor(firm: Organisation, ann: Person) -> None:
@@ -106,28 +128,16 @@ def test_a_role_or_member_that_is_not_there_is_named(firm: Organisation, ann: Pe
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("committed")
-def test_two_owners_who_leave_at_once_leave_one(home: object) -> None:
+def test_two_owners_who_leave_at_once_leave_one() -> None:
     one, two = make_person(), make_person()
     firm = make_organisation("firm", owner=one)
     Membership.objects.create(organisation=firm, person=two, role=Role.OWNER)
-    barrier, refused = threading.Barrier(2), []
 
     def leave(person: Person) -> None:
-        principal = of(person)
-        barrier.wait()
-        try:
-            services.remove_member(principal, "firm", person.pk)
-        except LastOwner as error:
-            refused.append(error)
-        finally:
-            connection.close()
+        services.remove_member(of(person), "firm", person.pk)
 
-    threads = [threading.Thread(target=leave, args=[person]) for person in (one, two)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(refused) == 1
+    refused = at_once(leave, one, two)
+    assert [type(error) for error in refused] == [LastOwner]
     assert firm.memberships.filter(role=Role.OWNER).count() == 1
 
 
@@ -173,6 +183,21 @@ def test_a_bad_invitation_is_refused(firm: Organisation, ann: Person) -> None:
     with pytest.raises(PersonNeeded):
         services.invite(CONSOLE, "firm", role="member")
     assert not Invitation.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("committed")
+def test_two_who_open_one_link_at_once_become_one_member() -> None:
+    owner = make_person()
+    firm = make_organisation("firm", owner=owner)
+    _, secret = services.invite(of(owner), "firm", role="member")
+
+    def accept(person: Person) -> None:
+        services.accept_invitation(of(person), secret)
+
+    refused = at_once(accept, make_person(), make_person())
+    assert [type(error) for error in refused] == [DeadInvitation]
+    assert firm.memberships.count() == 2
 
 
 def test_an_invitation_ends_by_time_and_by_withdrawal(

@@ -63,6 +63,10 @@ QUOTE_REASONS = (
     gettext_noop("{0}: fits, at most {1}"),
     gettext_noop("chosen {0}: the least at {1}"),
     gettext_noop("no contract, no voucher"),
+    gettext_noop("the contract has no reserved voucher: the firm pays all"),
+    gettext_noop("voucher {0} pays {1} %, {2} are left of it"),
+    gettext_noop("{0}: {1}@{2}, agreement {3} until {4}"),
+    gettext_noop("{0}: {1}@{2}, own data"),
 )
 
 

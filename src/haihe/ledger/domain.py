@@ -45,6 +45,7 @@ MAX_ORDERS = 10_000
 BALANCE_LIMIT_MICRO = 4_000_000_000_000_000_000
 NAME_LENGTH = 200
 REFERENCE_LENGTH = 200
+VOUCHER_ASSET = "voucher:"
 
 # No control characters, and no lone surrogates, which no database stores.
 _LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
@@ -110,6 +111,11 @@ def check_line(text: str, *, field: str, length: int) -> str:
             field=field, value=text[:length], rule=f"give one line of 1 to {length} characters"
         )
     return text
+
+
+def is_currency(asset: str) -> bool:
+    """Whether an asset is money; else it is what a voucher scheme issues."""
+    return not asset.startswith(VOUCHER_ASSET)
 
 
 def check_zoned(instant: datetime, *, field: str) -> datetime:

@@ -4,7 +4,7 @@
     NotFound      kernel.MissingRecord for an account or a pending transfer
     Conflict      TransferMismatch, TransferRaced, GroupComplete, AlreadyResolved, PendingExpired,
                   PendingNotDue, AccountClosed, AccountNotEmpty, FloorDiffers
-    Refused       InsufficientFunds, PostExceedsPending
+    Refused       InsufficientFunds, PostExceedsPending, NotFromOutside
     TooLarge      TooManyOrders, BalanceLimitReached
 
 Whatever is raised, nothing was written: a batch is carried out whole or not at all.
@@ -203,6 +203,20 @@ class PostExceedsPending(Refused):
     pending_id: str
     held_micro: int
     amount_micro: int
+
+
+@dataclass(kw_only=True, eq=False)
+class NotFromOutside(Refused):
+    """Vouchers come into being in their scheme, against its budget, and nowhere else."""
+
+    code: ClassVar[str] = "ledger.not_from_outside"
+    template: ClassVar[str] = gettext_noop(
+        "{account} holds {asset}, and only money is deposited from outside. Vouchers are issued "
+        "by funding their scheme."
+    )
+
+    account: str
+    asset: str
 
 
 @dataclass(kw_only=True, eq=False)

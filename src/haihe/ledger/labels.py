@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from haihe.ledger.domain import Rule
 
-VOUCHER_PREFIX = "voucher-v-"
+VOUCHER_CODE = "voucher-v-"
 _PURPOSES: Mapping[str, str | Promise] = {
     "cash": _("Cash"),
     "external": _("Outside the books"),
@@ -48,7 +48,7 @@ RULES: Mapping[str, str | Promise] = {
 
 def purpose_label(code: str) -> str | Promise:
     """What an account is for."""
-    return _("Voucher") if code.startswith(VOUCHER_PREFIX) else _PURPOSES.get(code, code)
+    return _("Voucher") if code.startswith(VOUCHER_CODE) else _PURPOSES.get(code, code)
 
 
 def reason_label(reason: str) -> str | Promise:

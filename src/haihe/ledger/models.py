@@ -36,6 +36,7 @@ from haihe.ledger.domain import (
     Kind,
     TransferRecord,
     available_micro,
+    is_currency,
 )
 from haihe.policy.domain import Resource
 
@@ -225,6 +226,11 @@ class Account(Entity):
     def available_micro(self) -> int | None:
         """What may still be debited; None without a floor."""
         return available_micro(self.balance, self.floor_micro)
+
+    @property
+    def is_currency(self) -> bool:
+        """Whether it holds money, which may come from outside."""
+        return is_currency(self.asset)
 
     def resource(self) -> Resource:
         """The account as a policy sees it."""

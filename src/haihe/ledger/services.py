@@ -29,6 +29,7 @@ from haihe.kernel.work import unit_of_work
 from haihe.ledger.domain import (
     MOVING,
     NAME_LENGTH,
+    VOUCHER_ASSET,
     Audit,
     Balance,
     Books,
@@ -48,6 +49,7 @@ from haihe.ledger.errors import (
     AccountNotEmpty,
     AlreadyResolved,
     FloorDiffers,
+    NotFromOutside,
     TransferRaced,
 )
 from haihe.ledger.models import Account, Expiry, Transfer
@@ -142,10 +144,14 @@ def deposit(
 
     ``reference`` names the proof outside: a bank's transaction, a budget document. Emits
     ``ledger.deposited`` once per deposit.
+
+    Raises
+    ------
+    NotFromOutside
+        If the account holds vouchers.
     """
     with unit_of_work():
-        account = _account(account_id)
-        authorize(principal, "account.deposit", account.resource())
+        account = depositable_account(principal, account_id)
         order = TransferOrder(
             transfer_id=transfer_id,
             kind=Kind.POSTED,
@@ -304,15 +310,19 @@ def depositable_accounts(
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[Account]:
-    """An organisation's accounts, for who records deposits; their balances are not for them."""
+    """An organisation's accounts of money, for who records deposits; balances are not for them."""
     authorize(principal, "account.deposit", Resource("Account", organisation=organisation_id))
-    return paginate(Account.objects.owned_by(organisation_id), cursor=cursor, limit=limit)
+    owned = Account.objects.owned_by(organisation_id)
+    rows = owned.exclude(asset__startswith=VOUCHER_ASSET)
+    return paginate(rows, cursor=cursor, limit=limit)
 
 
 def depositable_account(principal: Principal, account_id: UUID) -> Account:
     """An account, for who records a deposit on it; its balance is not for them."""
     account = _account(account_id)
     authorize(principal, "account.deposit", account.resource())
+    if not account.is_currency:
+        raise NotFromOutside(account=account.name, asset=account.asset)
     return account
 
 

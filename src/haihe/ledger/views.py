@@ -119,7 +119,8 @@ def statement(request: Request, account_id: UUID) -> HttpResponse:
         "available_micro": available_micro(found.balance, account.floor_micro),
         "rows": [_shown_row(request, row) for row in found.rows],
         "is_past": as_of is not None and status == 200,
-        "may_deposit": is_allowed(request.principal, "account.deposit", account.resource()),
+        "may_deposit": account.is_currency
+        and is_allowed(request.principal, "account.deposit", account.resource()),
     }
     return render(request, "ledger/statement.html", context, status=status)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -208,7 +209,7 @@ def _spec_facts(row: Quote) -> dict[str, Any]:
     """A job's spec in words and units of people."""
     spec = row.spec
     return {
-        "command": spec.command,
+        "command": shlex.join(spec.command),
         "inputs": spec.inputs,
         "cpus": quantity(spec.cpu_milli),
         "gpus": quantity(spec.gpu_milli),
