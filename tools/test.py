@@ -58,14 +58,15 @@ def pytest(name: str, *arguments: str, url: str = "") -> Result:
 def main() -> int:
     """Run all rounds and sum up; 0 if nothing failed and, under CI, nothing was skipped."""
     parallel = ("-n", WORKERS, "--dist", "loadfile")
-    usual = ("tests", "-m", "not browser and not faults")
-    results = [pytest("SQLite", *parallel, *usual)]
+    usual = "not browser and not faults"
+    results = [pytest("SQLite", *parallel, "tests", "-m", usual)]
     if postgres.binaries() is None:
         print(f"\nPostgreSQL is not installed, its round is skipped: {postgres.INSTALL}")
         results.append(Result("PostgreSQL", skipped=1))
     else:
         with postgres.server(fast=True) as url:
-            results.append(pytest("PostgreSQL", *parallel, *usual, url=url))
+            both = f"{usual} and not sqlite"
+            results.append(pytest("PostgreSQL", *parallel, "tests", "-m", both, url=url))
     results.append(pytest("Packs", *parallel, "packs"))
     results.append(pytest("Faults", "tests", "-m", "faults"))
     results.append(pytest("Browser", "tests", "-m", "browser"))

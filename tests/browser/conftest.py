@@ -49,12 +49,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     }
     command = [str(Path(sys.executable).with_name("haihe"))]
     subprocess.run([*command, "demo", "--json"], env=environment, check=True, capture_output=True)
-    server = subprocess.Popen(
-        [*command, "up", "--port", str(port)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=(home / "up.log").open("w"),
-    )
+    with (home / "up.log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "up", "--port", str(port)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
     try:
         _wait_for(f"{url}/health/ready", server)
         yield Site(url, home, (home / "demo-password").read_text())

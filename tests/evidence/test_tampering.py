@@ -230,7 +230,7 @@ def test_an_old_copy_that_grew_past_what_was_seen_is_still_found(committed: Path
     assert isinstance(checked(path), EntriesRewritten), "the trust file is enough"
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="copies a SQLite file")
+@pytest.mark.sqlite
 def test_the_database_file_itself_put_back_is_found(committed: Path) -> None:
     log(3)
     with closing(sqlite3.connect(committed / "copy.sqlite3")) as copy:

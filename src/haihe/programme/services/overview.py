@@ -159,8 +159,8 @@ def _first_steps(
         begun = Dataset.objects.filter(organisation__in=works_in).exists()
         steps += [] if begun else [NextStep("register-dataset")]
     if Organisation.Kind.ENTERPRISE in kinds:
-        contracted = Contract.objects.filter(buyer__in=managed).exists()
-        steps += [] if contracted else [NextStep("draw-up-contract")]
+        contracted = Contract.objects.filter(buyer__in=works_in).exists()
+        steps += [NextStep("draw-up-contract")] if managed and not contracted else []
         worked = Job.objects.filter(organisation__in=works_in).exists()
         steps += [] if worked else [NextStep("run-pack")]
     return steps
