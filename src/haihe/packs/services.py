@@ -102,8 +102,9 @@ def pack_job(manifest: Manifest, inputs: Mapping[str, str]) -> JobSpec:
         raise DatasetMissing(pack=manifest.name, input=missing)
     unknown = next((name for name in inputs if name not in names), None)
     if unknown is not None:
-        rule = "choose from " + ", ".join(names)
-        raise InvalidField(field="inputs", value=unknown[:60], rule=rule)
+        raise InvalidField(
+            field="inputs", value=unknown[:60], rule="choose from " + ", ".join(names)
+        )
     refs = [parse_input(f"{name}={inputs[name]}") for name in names]
     return spec_from(
         {
@@ -175,8 +176,11 @@ def list_evaluations(
     """Evaluations that the caller may see: public ones, and those of their organisations."""
     authorize(principal, "evaluation.read", Resource("Evaluation", public=True))
     if state and state not in Evaluation.State.values:
-        rule = "choose from " + ", ".join(Evaluation.State.values)
-        raise InvalidField(field="state", value=state[:20], rule=rule)
+        raise InvalidField(
+            field="state",
+            value=state[:20],
+            rule="choose from " + ", ".join(Evaluation.State.values),
+        )
     rows = Evaluation.objects.select_related("organisation", "job").defer("details")
     if not is_allowed(principal, "evaluation.read", Resource("Evaluation")):
         rows = rows.visible_to(principal.organisations())
@@ -249,8 +253,9 @@ def list_cases(
     """
     evaluation = _readable_inside(principal, evaluation_id)
     if decision and decision not in DECISIONS:
-        rule = "choose from " + ", ".join(DECISIONS)
-        raise InvalidField(field="decision", value=decision[:20], rule=rule)
+        raise InvalidField(
+            field="decision", value=decision[:20], rule="choose from " + ", ".join(DECISIONS)
+        )
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidField(field="limit", value=limit, rule=f"give 1 to {MAX_LIMIT}")
     folder = _outputs_of(evaluation)

@@ -22,9 +22,9 @@ from haihe.packs.discovery import PackSource
 from haihe.packs.domain import Manifest
 from haihe.packs.forms import DECISION_LABELS, CaseFilter, EvaluationFilter, RunForm
 from haihe.packs.models import Evaluation, PackCheck
-from haihe.policy.domain import Principal
+from haihe.policy.domain import Principal, Resource
 from haihe.policy.http import Request
-from haihe.policy.services import is_allowed
+from haihe.policy.services import authorize, is_allowed
 
 TIER_TONES = {"bronze": "idle", "silver": "info", "gold": "good", "platinum": "good"}
 PACK_COLUMNS = ("name", "version", "title", "title_en", "measure", "licence", "tier")
@@ -62,6 +62,8 @@ def pack(request: Request, name: str) -> HttpResponse:
     """What a pack does, needs and must not be used for; ask for a quote on POST."""
     source = services.read_pack(request.principal, name)
     form = _run_form(request, source)
+    if request.method == "POST" and form is None:
+        authorize(request.principal, "pack.run", Resource("Pack", name))
     if request.method == "POST" and form is not None and form.is_valid():
         with shown_on(form):
             quote = services.quote_pack(

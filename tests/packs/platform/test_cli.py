@@ -19,6 +19,7 @@ from haihe.policy.errors import NotAllowed, PersonNeeded
 from tests.callers import haihe, said
 from tests.packs.conftest import NAME
 from tests.packs.platform.conftest import Lab
+from tests.packs.platform.test_services import report
 
 pytestmark = pytest.mark.django_db
 
@@ -72,8 +73,6 @@ def test_checks_say_what_passed_and_can_be_kept(lab: Lab, pack_folder: Path) -> 
 def test_a_failed_check_ends_with_status_one(
     source: PackSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.packs.platform.test_services import report
-
     monkeypatch.setattr(local, "check_pack", lambda found: report())
     monkeypatch.setattr(cli, "find_pack", lambda name: source)
     told = haihe("packs", "check", NAME)

@@ -12,7 +12,7 @@ import pytest
 
 from haihe.compute.domain import EndReason, JobState
 from haihe.compute.models import Job, Quote
-from haihe.compute.services.jobs import submit_job
+from haihe.compute.services.jobs import attempt_folder, submit_job
 from haihe.evidence.models import EvidenceEntry
 from haihe.kernel.errors import Invalid, InvalidField, MissingRecord
 from haihe.packs import services
@@ -20,6 +20,7 @@ from haihe.packs.checks import Report, Result, Status
 from haihe.packs.discovery import PackSource
 from haihe.packs.domain import Manifest, Tier
 from haihe.packs.errors import DatasetMissing, OutputMissing, PackNotFound
+from haihe.packs.evaluation import evaluate_outputs
 from haihe.packs.models import Evaluation, PackCheck
 from haihe.policy.domain import ANONYMOUS, Principal, system_principal
 from haihe.policy.errors import NotAllowed, NotSignedIn, ScopeMissing
@@ -156,8 +157,6 @@ def test_what_a_pack_says_of_itself_enters_no_score(
 @pytest.fixture
 def evaluation_score(manifest: Manifest, outputs: Path, cases: pl.DataFrame) -> float:
     """The score of the pack's predictions, computed without the platform."""
-    from haihe.packs.evaluation import evaluate_outputs
-
     return evaluate_outputs(manifest, outputs, cases).primary.value
 
 
@@ -281,8 +280,6 @@ def test_bad_questions_about_cases_are_refused(lab: Lab, evaluation: Evaluation)
 
 
 def test_outputs_that_are_gone_are_named(lab: Lab, evaluation: Evaluation) -> None:
-    from haihe.compute.services.jobs import attempt_folder
-
     (attempt_folder(evaluation.job_id, 1) / "outputs" / "explanations.json").unlink()
     with pytest.raises(OutputMissing, match=r"explanations\.json"):
         services.list_cases(lab.member, evaluation.pk)

@@ -48,8 +48,9 @@ def propose_scenario(
         raise MissingRecord(kind="measure", id=f"{plan}/{measure}")
     for field, text in (("title", title), ("title_en", title_en or title)):
         if not text.strip() or len(text) > TITLE_LENGTH:
-            rule = f"give 1 to {TITLE_LENGTH} characters"
-            raise InvalidField(field=field, value=text[:40], rule=rule)
+            raise InvalidField(
+                field=field, value=text[:40], rule=f"give 1 to {TITLE_LENGTH} characters"
+            )
     _refuse_unconvincing(scored)
     with unit_of_work():
         before = Scenario.objects.filter(evaluation=scored).values_list("pk", flat=True).first()
@@ -101,8 +102,11 @@ def list_scenarios(
     """Accepted scenarios, and the proposals that the caller may see."""
     authorize(principal, "scenario.read", Resource("Scenario", public=True))
     if state and state not in Scenario.State.values:
-        rule = "choose from " + ", ".join(Scenario.State.values)
-        raise InvalidField(field="state", value=state[:20], rule=rule)
+        raise InvalidField(
+            field="state",
+            value=state[:20],
+            rule="choose from " + ", ".join(Scenario.State.values),
+        )
     rows = Scenario.objects.visible_to(
         principal.organisations(),
         all_of_them=is_allowed(principal, "scenario.read", Resource("Scenario")),

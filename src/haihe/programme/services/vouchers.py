@@ -82,12 +82,14 @@ def open_scheme(
     authorize(principal, "scheme.manage", holder.resource("Scheme"))
     check_slug(slug, field="slug")
     if len(slug) > SCHEME_SLUG_LENGTH:
-        rule = f"give at most {SCHEME_SLUG_LENGTH} characters"
-        raise InvalidField(field="slug", value=slug, rule=rule)
+        raise InvalidField(
+            field="slug", value=slug, rule=f"give at most {SCHEME_SLUG_LENGTH} characters"
+        )
     for field, text in (("title", title), ("title_en", title_en or title)):
         if not text.strip() or len(text) > TITLE_LENGTH:
-            rule = f"give 1 to {TITLE_LENGTH} characters"
-            raise InvalidField(field=field, value=text[:40], rule=rule)
+            raise InvalidField(
+                field=field, value=text[:40], rule=f"give 1 to {TITLE_LENGTH} characters"
+            )
     if closes_on < opens_on:
         raise InvalidField(field="closes_on", value=closes_on.isoformat(), rule="give a later day")
     if Scheme.objects.filter(slug=slug).exists():
@@ -299,15 +301,23 @@ def close_voucher(principal: Principal, number: str) -> Voucher:
     authorize(principal, "scheme.manage", voucher.scheme.resource())
     contract = voucher.contract
     if contract.ends_on >= timezone.localdate(now()):
-        until = f"in force until {contract.ends_on}"
-        raise WrongState(kind="contract", id=contract.number, state=until, needed="over")
+        raise WrongState(
+            kind="contract",
+            id=contract.number,
+            state=f"in force until {contract.ends_on}",
+            needed="over",
+        )
     with unit_of_work():
         Scheme.objects.select_for_update().get(pk=voucher.scheme_id)
         _check_state(voucher, Voucher.State.RESERVED)
         account = voucher_account(voucher)
         if account.held_micro:
-            held = f"held with {format_micro(account.held_micro)} for jobs"
-            raise WrongState(kind="voucher", id=number, state=held, needed="free of jobs")
+            raise WrongState(
+                kind="voucher",
+                id=number,
+                state=f"held with {format_micro(account.held_micro)} for jobs",
+                needed="free of jobs",
+            )
         left = free_micro(account)
         voucher.state, voucher.returned_micro = Voucher.State.CLOSED, left
         voucher.save(update_fields=["state", "returned_micro"])
@@ -435,8 +445,11 @@ def _wrong_state(voucher: Voucher, needed: str) -> WrongState:
 
 def _check_known_state(state: str) -> str:
     if state not in Voucher.State.values:
-        rule = "choose from " + ", ".join(Voucher.State.values)
-        raise InvalidField(field="state", value=state[:20], rule=rule)
+        raise InvalidField(
+            field="state",
+            value=state[:20],
+            rule="choose from " + ", ".join(Voucher.State.values),
+        )
     return state
 
 
