@@ -231,6 +231,7 @@ def test_an_application_is_checked_first_and_then_sent(world: World, scheme: Sch
     assert not Voucher.objects.exists()
     refused = sound(firm.post("/schemes/spring/apply", {**fields, "apply": "1"}), 422)
     assert "Condition 'ratio' is not met" in refused.text
+    assert "A condition is not met" in refused.text
     assert "201" in refused.attributes["value"]
     done = firm.post("/schemes/spring/apply", {**fields, "amount_micro": "200", "apply": "1"})
     assert done["Location"] == "/vouchers/spring-00001"

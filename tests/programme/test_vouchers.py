@@ -10,17 +10,14 @@ import pytest
 from haihe.compute.services.contracts import sign_contract
 from haihe.evidence.models import EvidenceEntry
 from haihe.kernel.clock import now, use_clock
-from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
-from haihe.kernel.ids import new_id
+from haihe.kernel.errors import InvalidField, WrongState
 from haihe.kernel.money import MICRO
-from haihe.ledger.errors import TransferMismatch
-from haihe.ledger.models import Account
 from haihe.ledger.services import audit
 from haihe.parties.models import Membership, Organisation
 from haihe.parties.services import principal_of, record_ownership
 from haihe.policy.domain import ANONYMOUS, Principal, system_principal
 from haihe.policy.errors import NotAllowed, NotSignedIn, PersonNeeded, ScopeMissing
-from haihe.programme.errors import BadRules, SchemeExists, VoucherRefused
+from haihe.programme.errors import VoucherRefused
 from haihe.programme.models import Scheme, Voucher
 from haihe.programme.services import vouchers
 from haihe.programme.services.books import (
@@ -33,7 +30,6 @@ from tests.factories import make_organisation, make_person
 from tests.programme.factories import (
     DECLARED,
     POOL,
-    RULES,
     World,
     apply,
     grant,
@@ -57,90 +53,6 @@ def refused(world: World, contract: Any, **fields: Any) -> VoucherRefused:
         apply(world, contract, **fields)
     assert not Voucher.objects.filter(contract=contract, state="applied").exists()
     return caught.value
-
-
-# --- schemes -------------------------------------------------------------------------------------
-
-
-def open_fields(world: World) -> dict[str, Any]:
-    today = now().date()
-    return {
-        "slug": "autumn",
-        "title": "秋",
-        "office": world.office.slug,
-        "rules_file": RULES,
-        "opens_on": today,
-        "closes_on": today,
-    }
-
-
-def test_only_the_officer_opens_and_funds_a_scheme(world: World) -> None:
-    fields = open_fields(world)
-    for caller, error in ((ANONYMOUS, NotSignedIn), (world.manager, NotAllowed)):
-        with pytest.raises(error):
-            vouchers.open_scheme(caller, **fields)
-    vouchers.open_scheme(world.officer, **fields)
-    money = {"amount_micro": MICRO, "reference": "r", "transfer_id": new_id()}
-    for caller, error in ((ANONYMOUS, NotSignedIn), (world.manager, NotAllowed)):
-        with pytest.raises(error):
-            vouchers.fund_scheme(caller, "autumn", **money)
-    scheme = vouchers.fund_scheme(world.officer, "autumn", **money)
-    assert scheme_balance(scheme).pool_micro == MICRO
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "says"),
-    [
-        ({"slug": "Not a slug"}, InvalidField, "slug"),
-        ({"slug": "a" * 41}, InvalidField, "at most 40"),
-        ({"title": " "}, InvalidField, "title"),
-        ({"title_en": "x" * 201}, InvalidField, "title_en"),
-        ({"closes_on": datetime(2020, 1, 1).date()}, InvalidField, "a later day"),  # noqa: DTZ001
-        ({"rules_file": b"[rules]"}, BadRules, "lacks"),
-        ({"office": "nowhere"}, MissingRecord, "nowhere"),
-    ],
-)
-def test_a_bad_scheme_is_refused_by_name(
-    change: dict[str, Any], error: type[Exception], says: str, world: World
-) -> None:
-    with pytest.raises(error, match=says):
-        vouchers.open_scheme(world.officer, **{**open_fields(world), **change})
-    assert not Scheme.objects.exists()
-
-
-def test_a_slug_is_taken_once(world: World, scheme: Scheme) -> None:
-    with pytest.raises(SchemeExists):
-        vouchers.open_scheme(world.officer, **{**open_fields(world), "slug": "spring"})
-
-
-def test_funding_that_is_sent_twice_counts_once(world: World, scheme: Scheme) -> None:
-    transfer_id = new_id()
-    for _ in range(2):
-        vouchers.fund_scheme(
-            world.officer,
-            "spring",
-            amount_micro=MICRO,
-            reference="second budget",
-            transfer_id=transfer_id,
-        )
-    assert scheme_balance(scheme).pool_micro == POOL + MICRO
-    assert EvidenceEntry.objects.filter(kind="scheme.funded").count() == 2
-    with pytest.raises(TransferMismatch):
-        vouchers.fund_scheme(
-            world.officer,
-            "spring",
-            amount_micro=2 * MICRO,
-            reference="second budget",
-            transfer_id=transfer_id,
-        )
-
-
-def test_looking_at_a_scheme_opens_no_account(world: World) -> None:
-    scheme = make_scheme(world, "dry", pool_micro=0)
-    before = Account.objects.count()
-    balance = scheme_balance(scheme)
-    assert (balance.pool_micro, balance.pool_account) == (0, None)
-    assert Account.objects.count() == before
 
 
 # --- applications --------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from haihe.kernel.http import problem
 from haihe.kernel.models import IdempotencyRecord
 from haihe.kernel.work import unit_of_work
 from haihe.parties.services import principal_of_token
+from haihe.policy.domain import ANONYMOUS
 from haihe.policy.http import Request
 
 API_PREFIX = "/api/"
@@ -53,21 +54,44 @@ class IdempotencyMiddleware:
 
     def __call__(self, request: Request) -> HttpResponse:
         acts = request.method == "POST" and request.path.startswith(API_PREFIX)
-        # An upload is known by its content's hash, and would hold the database for its length.
-        if not acts or request.content_type == "multipart/form-data":
+        if not acts:
             return self.get_response(request)
         try:
+            if request.content_type == "multipart/form-data":
+                return self._upload(request)
             return self._once(request)
         except HaiheError as error:
             return _answer(error, request)
         except _Undo as undo:
             return undo.response
 
+    def _upload(self, request: Request) -> HttpResponse:
+        """Carry out an upload, which would hold the database for its length in one transaction.
+
+        A crash between the upload and its record leaves the upload: its repetition is refused
+        as a content that is there already.
+        """
+        key, caller = _key(request), _caller(request)
+        if caller == ANONYMOUS.actor:
+            return self.get_response(request)
+        digest = _upload_digest(request)
+        if IdempotencyRecord.objects.filter(principal=caller, key=key).exists():
+            return _repeated(key, caller, digest)
+        response = self.get_response(request)
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            IdempotencyRecord.objects.get_or_create(
+                principal=caller,
+                key=key,
+                defaults={
+                    "request_hash": digest,
+                    "status": response.status_code,
+                    "body": response.content.decode(),
+                },
+            )
+        return response
+
     def _once(self, request: Request) -> HttpResponse:
-        key = request.headers.get("Idempotency-Key", "")
-        if not 1 <= len(key) <= KEY_LENGTH:
-            raise IdempotencyKeyMissing
-        caller, digest = _caller(request), _digest(request)
+        key, caller, digest = _key(request), _caller(request), _digest(request)
         try:
             with unit_of_work():
                 return self._first_time(request, key, caller, digest)
@@ -137,6 +161,13 @@ def _repeated(key: str, caller: str, digest: str) -> HttpResponse:
     return response
 
 
+def _key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if not 1 <= len(key) <= KEY_LENGTH:
+        raise IdempotencyKeyMissing
+    return key
+
+
 def _caller(request: Request) -> str:
     """Whom a key belongs to. A bad token fails here as it would later."""
     header = request.headers.get("Authorization", "")
@@ -148,6 +179,19 @@ def _caller(request: Request) -> str:
 def _digest(request: Request) -> str:
     digest = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
     digest.update(request.body)
+    return digest.hexdigest()
+
+
+def _upload_digest(request: Request) -> str:
+    """As :func:`_digest`, over the fields and files: a body's boundary differs each time."""
+    digest = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
+    for name, value in sorted(request.POST.items()):
+        digest.update(f"{name}={value}\n".encode())
+    for name, file in sorted(request.FILES.items()):
+        digest.update(f"{name}={file.name}\n".encode())
+        for chunk in file.chunks():
+            digest.update(chunk)
+        file.seek(0)
     return digest.hexdigest()
 
 

@@ -40,6 +40,9 @@ NO_CONSENT = 10
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
+UNBOUNDED = 10_000  # columns of output that goes to a file or a program, so that nothing folds
+WHOLE = 36  # letters, those of an id: a column of no more is not folded before the others
+
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -73,7 +76,7 @@ def show_record(data: Mapping[str, Any], *, as_json: bool) -> None:
     table.add_column(overflow="fold")
     for name, value in data.items():
         table.add_row(name, Text(_words(value)))
-    out.print(table)
+    _print_table(table)
 
 
 def show_rows(
@@ -92,12 +95,14 @@ def show_rows(
     if not listed:
         out.print(empty or _("Nothing here yet."))
         return
+    lines = [[_words(row.get(column)) for column in columns] for row in listed]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in listed:
-        table.add_row(*(Text(_words(row.get(column))) for column in columns))
-    out.print(table)
+    for column, values in zip(columns, zip(*lines, strict=True), strict=True):
+        # Where the terminal is narrow, prose gives way before ids and amounts do.
+        table.add_column(column, overflow="fold", no_wrap=max(map(len, values)) <= WHOLE)
+    for line in lines:
+        table.add_row(*(Text(value) for value in line))
+    _print_table(table)
     if next_cursor:
         out.print(Text(_("More: --cursor {cursor}").format(cursor=next_cursor), style="dim"))
 
@@ -110,6 +115,11 @@ def ask_consent(lines: Sequence[str], *, yes: bool) -> None:
         return
     if not typer.confirm(_("Do it?"), err=True):
         raise typer.Exit(NO_CONSENT)
+
+
+def _print_table(table: Table) -> None:
+    console = out if out.is_terminal else Console(width=UNBOUNDED, highlight=False)
+    console.print(table)
 
 
 def _words(value: Any) -> str:

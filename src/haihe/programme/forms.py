@@ -41,6 +41,17 @@ class TomlField(forms.FileField):
         return content
 
 
+class DeclarationsField(forms.MultipleChoiceField):
+    """What is declared. All of it is needed; which part is missing, the service says."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def validate(self, value: list[str]) -> None:
+        """Refuse what was not offered."""
+        if value:
+            super().validate(value)
+
+
 class AsOfForm(forms.Form):
     """Of which day figures are shown."""
 
@@ -101,11 +112,7 @@ class ApplicationForm(Refusable):
 
     contract = forms.ChoiceField(label=_("Signed compute contract"))
     amount_micro = AmountField(label=_("Amount in CNY"))
-    declared = forms.MultipleChoiceField(
-        label=_("We declare, and answer for it"),
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-    )
+    declared = DeclarationsField(label=_("We declare, and answer for it"))
 
     def __init__(
         self, *args: Any, contracts: Choices, declarations: Iterable[Clause], **kwargs: Any

@@ -27,6 +27,7 @@ from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 from haihe.programme import labels
 from haihe.programme.domain.vouchers import Verdict
+from haihe.programme.errors import VoucherRefused
 from haihe.programme.forms import ApplicationForm, DecisionForm, VoucherFilter
 from haihe.programme.models import Scheme, Voucher
 from haihe.programme.services import choices
@@ -166,6 +167,8 @@ def apply(request: Request, slug: str) -> HttpResponse:
                 applied = services.apply_for_voucher(request.principal, slug, **form.cleaned_data)
                 messages.success(request, _("The application is in. Somebody else reviews it."))
                 return redirect("programme:voucher", applied.number)
+        if isinstance(form.refusal, VoucherRefused):
+            check = services.check_application(request.principal, slug, **form.cleaned_data)
     context = {
         "scheme": scheme,
         "contracts": contracts,
