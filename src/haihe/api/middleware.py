@@ -185,13 +185,14 @@ def _digest(request: Request) -> str:
 def _upload_digest(request: Request) -> str:
     """As :func:`_digest`, over the fields and files: a body's boundary differs each time."""
     digest = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
-    for name, value in sorted(request.POST.items()):
-        digest.update(f"{name}={value}\n".encode())
-    for name, file in sorted(request.FILES.items()):
-        digest.update(f"{name}={file.name}\n".encode())
-        for chunk in file.chunks():
-            digest.update(chunk)
-        file.seek(0)
+    for name, values in sorted(request.POST.lists()):
+        digest.update(f"{name}={values}\n".encode())
+    for name in sorted(request.FILES):
+        for file in request.FILES.getlist(name):
+            digest.update(f"{name}={file.name}\n".encode())
+            for chunk in file.chunks():
+                digest.update(chunk)
+            file.seek(0)
     return digest.hexdigest()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from http import HTTPStatus
 from typing import Any
 
@@ -14,9 +12,15 @@ from ninja.errors import HttpError, ValidationError
 
 from haihe import __version__
 from haihe.api.auth import SessionAuth, TokenAuth, nobody
+from haihe.compute.api import router as compute
+from haihe.data.api import router as data
+from haihe.evidence.api import router as evidence
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.http import PROBLEM_TYPE, problem
+from haihe.ledger.api import router as ledger
+from haihe.packs.api import router as packs
 from haihe.parties.api import router as parties
+from haihe.programme.api import router as programme
 
 PROBLEM = "application/problem+json"
 log = structlog.get_logger(__name__)
@@ -33,10 +37,8 @@ api = NinjaAPI(
         "`If-Match` is refused if the thing was changed since. Amounts are integers of micro-units."
     ),
 )
-api.add_router("", parties)
-for _domain in ("ledger", "evidence", "data", "compute", "packs", "programme"):
-    if importlib.util.find_spec(f"haihe.{_domain}.api"):
-        api.add_router("", importlib.import_module(f"haihe.{_domain}.api").router)
+for router in (parties, ledger, evidence, data, compute, packs, programme):
+    api.add_router("", router)
 
 
 @api.exception_handler(HaiheError)

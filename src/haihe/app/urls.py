@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from django.urls import URLPattern, URLResolver, include, path
 
 from haihe.api.v1 import api
@@ -17,9 +15,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("haihe.portal.urls")),
-    *(
-        path("", include(f"haihe.{domain}.urls"))
-        for domain in ("parties", "ledger", "evidence", "data", "compute", "packs", "programme")
-        if importlib.util.find_spec(f"haihe.{domain}.urls")
-    ),
+    path("", include("haihe.parties.urls")),
+    path("", include("haihe.ledger.urls")),
+    path("", include("haihe.evidence.urls")),
+    path("", include("haihe.data.urls")),
+    path("", include("haihe.compute.urls")),
+    path("", include("haihe.packs.urls")),
+    path("", include("haihe.programme.urls")),
 ]

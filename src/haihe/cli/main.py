@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import sys
 from typing import Annotated
@@ -15,10 +13,16 @@ from django.utils.translation import gettext as _
 
 from haihe import __version__
 from haihe.cli import bench, platform
+from haihe.compute import cli as compute
+from haihe.data import cli as data
+from haihe.evidence import cli as evidence
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.terminal import err, exit_code_of, show_error
+from haihe.ledger import cli as ledger
+from haihe.packs import cli as packs
 from haihe.parties import cli as parties
 from haihe.policy.cli import AS_VARIABLE
+from haihe.programme import cli as programme
 
 LANGUAGE_VARIABLE = "HAIHE_CLI_LANGUAGE"
 
@@ -29,23 +33,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(parties.org, name="org")
-app.add_typer(parties.people, name="people")
-app.add_typer(parties.token, name="token")
-app.add_typer(bench.app, name="bench")
-_TYPERS = {
-    "evidence": {"app": "evidence"},
-    "ledger": {"app": "ledger"},
-    "data": {"dataset": "dataset", "agreement": "agreement"},
-    "compute": {n: n for n in ("centre", "pool", "offer", "contract", "quote", "job")},
-    "packs": {"app": "packs", "evaluation": "evaluation"},
-    "programme": {n: n for n in ("plan", "indicator", "scheme", "voucher", "scenario")},
+COMMANDS = {
+    "org": parties.org,
+    "people": parties.people,
+    "token": parties.token,
+    "evidence": evidence.app,
+    "ledger": ledger.app,
+    "dataset": data.dataset,
+    "agreement": data.agreement,
+    "centre": compute.centre,
+    "pool": compute.pool,
+    "offer": compute.offer,
+    "contract": compute.contract,
+    "quote": compute.quote,
+    "job": compute.job,
+    "packs": packs.app,
+    "evaluation": packs.evaluation,
+    "plan": programme.plan,
+    "indicator": programme.indicator,
+    "scheme": programme.scheme,
+    "voucher": programme.voucher,
+    "scenario": programme.scenario,
+    "bench": bench.app,
 }
-for _domain, _names in _TYPERS.items():
-    if importlib.util.find_spec(f"haihe.{_domain}.cli"):
-        _module = importlib.import_module(f"haihe.{_domain}.cli")
-        for _attribute, _name in _names.items():
-            app.add_typer(getattr(_module, _attribute), name=_name)
+for _name, _commands in COMMANDS.items():
+    app.add_typer(_commands, name=_name)
 platform.add_commands(app)
 
 
