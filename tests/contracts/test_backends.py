@@ -18,7 +18,15 @@ from typing import Protocol
 import psutil
 import pytest
 
-from haihe.compute.backends import Backend, RunStatus, WorkOrder, landlock
+from haihe.compute.backends import (
+    Backend,
+    Handle,
+    LogChunk,
+    RunState,
+    RunStatus,
+    WorkOrder,
+    landlock,
+)
 from haihe.compute.backends.local import LocalBackend
 from haihe.compute.domain import EndReason
 
@@ -78,6 +86,7 @@ def order(
     return WorkOrder(
         attempt_id=f"attempt-{number}",
         job_id=f"job-{number}",
+        name="contract",
         folder=site.home / "jobs" / f"job-{number}" / "1",
         command=command,
         environment=environment or {},
@@ -93,17 +102,24 @@ def python(code: str) -> Sequence[str]:
     return ("python", "-c", code)
 
 
-def start(site: Site, wanted: WorkOrder) -> Path:
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    site.backend.submit(wanted)
-    return wanted.folder
+def handle_of(wanted: WorkOrder) -> Handle:
+    return Handle(attempt_id=wanted.attempt_id, folder=wanted.folder)
 
 
-def end_of(site: Site, folder: Path) -> RunStatus:
+def start(site: Site, wanted: WorkOrder) -> Handle:
+    assert site.backend.submit([wanted]) == {}
+    return handle_of(wanted)
+
+
+def status_of(site: Site, handle: Handle) -> RunStatus:
+    return site.backend.status([handle])[handle.attempt_id]
+
+
+def end_of(site: Site, handle: Handle) -> RunStatus:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        status = site.backend.status(folder)
-        if status.state != "running":
+        status = status_of(site, handle)
+        if status.state not in (RunState.PENDING, RunState.RUNNING):
             return status
         time.sleep(0.05)
     raise AssertionError("the attempt did not end")
@@ -113,8 +129,13 @@ def run(site: Site, wanted: WorkOrder) -> RunStatus:
     return end_of(site, start(site, wanted))
 
 
-def log_of(site: Site, folder: Path) -> str:
-    return site.backend.log(folder, offset=0, limit=MIB).text
+def piece_of(site: Site, wanted: WorkOrder | Handle, *, offset: int, limit: int) -> LogChunk:
+    handle = wanted if isinstance(wanted, Handle) else handle_of(wanted)
+    return site.backend.log(handle, offset=offset, limit=limit)
+
+
+def log_of(site: Site, wanted: WorkOrder | Handle) -> str:
+    return piece_of(site, wanted, offset=0, limit=MIB).text
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -150,7 +171,7 @@ def test_a_command_that_succeeds_is_metered_and_leaves_log_and_outputs(site: Sit
     assert status.usage.wall_ms >= 300
     assert status.usage.peak_memory_bytes > MIB
     assert status.usage.output_bytes == 1000
-    assert log_of(site, wanted.folder) == "完成\n"
+    assert log_of(site, wanted) == "完成\n"
     assert (wanted.folder / "outputs" / "r.txt").stat().st_size == 1000
 
 
@@ -166,8 +187,9 @@ def test_a_command_that_a_signal_ends_says_which(site: Site) -> None:
 
 
 def test_a_missing_program_is_an_error_at_once(site: Site) -> None:
-    with pytest.raises(OSError, match="no-such-program"):
-        start(site, order(site, "no-such-program"))
+    wanted = order(site, "no-such-program")
+    refused = site.backend.submit([wanted])
+    assert "no-such-program" in refused[wanted.attempt_id]
 
 
 def test_what_a_command_leaves_behind_ends_with_it_and_is_counted(site: Site) -> None:
@@ -184,7 +206,7 @@ def test_what_a_command_leaves_behind_ends_with_it_and_is_counted(site: Site) ->
     assert status.exit_code == 0
     assert status.usage is not None
     assert status.usage.cpu_ms >= 300
-    assert not lives(int(log_of(site, wanted.folder)))
+    assert not lives(int(log_of(site, wanted)))
 
 
 # --- limits --------------------------------------------------------------------------------------
@@ -230,11 +252,11 @@ def test_the_output_limit_counts_files_and_log(site: Site, command: str) -> None
 
 
 def test_a_run_goes_on_when_nobody_looks_and_ends_when_it_is_cancelled(site: Site) -> None:
-    folder = start(site, order(site, "sleep", "60"))
-    assert site.backend.status(folder).state == "running"
-    site.backend.cancel(folder)
-    site.backend.cancel(folder)
-    status = end_of(site, folder)
+    handle = start(site, order(site, "sleep", "60"))
+    assert status_of(site, handle).state == "running"
+    site.backend.cancel([handle])
+    site.backend.cancel([handle])
+    status = end_of(site, handle)
     assert status.reason is EndReason.CANCELLED
     assert status.usage is not None
     assert status.usage.wall_ms < 30_000
@@ -242,23 +264,23 @@ def test_a_run_goes_on_when_nobody_looks_and_ends_when_it_is_cancelled(site: Sit
 
 def test_an_order_that_comes_twice_runs_once(site: Site) -> None:
     wanted = order(site, "sh", "-c", "echo ran >> $HAIHE_OUTPUTS/ran; sleep 1")
-    folder = start(site, wanted)
-    site.backend.submit(wanted)
-    first = end_of(site, folder)
-    site.backend.submit(wanted)
-    assert site.backend.status(folder) == first
-    assert (folder / "outputs" / "ran").read_text() == "ran\n"
+    handle = start(site, wanted)
+    site.backend.submit([wanted])
+    first = end_of(site, handle)
+    site.backend.submit([wanted])
+    assert status_of(site, handle) == first
+    assert (handle.folder / "outputs" / "ran").read_text() == "ran\n"
 
 
 def test_a_run_whose_supervision_is_lost_is_lost_and_leaves_nothing(site: Site) -> None:
-    folder = start(site, order(site, "sh", "-c", "echo $$; sleep 60"))
-    wait_until(lambda: log_of(site, folder))
-    pid = int(log_of(site, folder))
-    site.lose(folder)
-    status = site.backend.status(folder)
+    handle = start(site, order(site, "sh", "-c", "echo $$; sleep 60"))
+    wait_until(lambda: log_of(site, handle))
+    pid = int(log_of(site, handle))
+    site.lose(handle.folder)
+    status = status_of(site, handle)
     assert (status.state, status.reason, status.usage) == ("lost", EndReason.LOST, None)
     wait_until(lambda: not lives(pid))
-    assert site.backend.status(folder).state == "lost"
+    assert status_of(site, handle).state == "lost"
 
 
 # --- log -----------------------------------------------------------------------------------------
@@ -270,7 +292,7 @@ def test_a_log_read_in_pieces_is_the_log(site: Site) -> None:
     run(site, wanted)
     for limit in (4, 5, 7, 1_000):
         pieces, offset = [], 0
-        while (chunk := site.backend.log(wanted.folder, offset=offset, limit=limit)).text:
+        while (chunk := piece_of(site, wanted, offset=offset, limit=limit)).text:
             pieces.append(chunk.text)
             offset = chunk.next_offset
         assert "".join(pieces) == text, f"in pieces of {limit} bytes"
@@ -280,21 +302,23 @@ def test_a_log_read_in_pieces_is_the_log(site: Site) -> None:
 def test_a_negative_offset_reads_the_end_of_a_log(site: Site) -> None:
     wanted = order(site, "echo", "0123456789")
     run(site, wanted)
-    end = site.backend.log(wanted.folder, offset=-5, limit=MIB)
+    end = piece_of(site, wanted, offset=-5, limit=MIB)
     assert (end.text, end.next_offset) == ("6789\n", 11)
-    whole = site.backend.log(wanted.folder, offset=-500, limit=MIB)
+    whole = piece_of(site, wanted, offset=-500, limit=MIB)
     assert whole.text == "0123456789\n"
 
 
 def test_a_run_that_was_never_started_has_an_empty_log(site: Site) -> None:
-    chunk = site.backend.log(site.home / "jobs" / "none" / "1", offset=0, limit=MIB)
+    never = Handle(attempt_id="none", folder=site.home / "jobs" / "none" / "1")
+    chunk = site.backend.log(never, offset=0, limit=MIB)
     assert (chunk.text, chunk.next_offset) == ("", 0)
+    assert status_of(site, never).state is RunState.UNKNOWN
 
 
 def test_bytes_that_are_no_text_do_not_break_the_log(site: Site) -> None:
     wanted = order(site, *python(r"import os; os.write(1, b'a\xff\xfeb\n')"))
     run(site, wanted)
-    assert log_of(site, wanted.folder) == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b\n"
+    assert log_of(site, wanted) == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b\n"
 
 
 # --- confinement ---------------------------------------------------------------------------------
@@ -310,7 +334,7 @@ def test_a_job_reads_its_inputs_and_does_not_change_them(site: Site) -> None:
     (wanted.folder / "inputs").mkdir(parents=True)
     (wanted.folder / "inputs" / "cases.csv").write_text("a\n1\n")
     run(site, wanted)
-    log = log_of(site, wanted.folder)
+    log = log_of(site, wanted)
     assert log.startswith("a\n1\n")
     assert log.endswith("refused\n")
     assert (wanted.folder / "inputs" / "cases.csv").read_text() == "a\n1\n"
@@ -335,7 +359,7 @@ def test_a_job_cannot_read_the_home_or_another_job_or_write_outside(site: Site) 
     ]
     wanted = order(site, *python(_each_refused(tries)))
     status = run(site, wanted)
-    assert log_of(site, wanted.folder) == "refused\n" * len(tries)
+    assert log_of(site, wanted) == "refused\n" * len(tries)
     assert status.exit_code == 0
 
 
@@ -349,7 +373,7 @@ def test_a_job_cannot_connect_or_listen(site: Site) -> None:
         ]
         wanted = order(site, *python(_each_refused(tries)))
         run(site, wanted)
-    assert log_of(site, wanted.folder) == "refused\n" * len(tries)
+    assert log_of(site, wanted) == "refused\n" * len(tries)
 
 
 @pytest.mark.skipif(landlock.version() < 6, reason="closing signals needs Linux 6.12 or newer")
@@ -362,7 +386,7 @@ def test_a_job_cannot_signal_what_is_not_its_own(site: Site) -> None:
             assert outsider.poll() is None
         finally:
             outsider.kill()
-    assert log_of(site, wanted.folder) == "refused\n" * len(tries)
+    assert log_of(site, wanted) == "refused\n" * len(tries)
 
 
 def test_a_job_sees_the_environment_it_was_given_and_not_the_platforms(
@@ -371,11 +395,11 @@ def test_a_job_sees_the_environment_it_was_given_and_not_the_platforms(
     monkeypatch.setenv("HAIHE_SECRET_KEY", "a secret")
     wanted = order(site, "sh", "-c", "env", environment={"SEED": "7", "HOME": "/nowhere"})
     run(site, wanted)
-    seen = dict(line.split("=", 1) for line in log_of(site, wanted.folder).splitlines())
+    seen = dict(line.split("=", 1) for line in log_of(site, wanted).splitlines())
     assert seen["SEED"] == "7"
     assert seen["HAIHE_JOB_ID"] == wanted.job_id
     assert "HAIHE_SECRET_KEY" not in seen
-    assert "a secret" not in log_of(site, wanted.folder)
+    assert "a secret" not in log_of(site, wanted)
 
 
 def _each_refused(tries: Sequence[str]) -> str:

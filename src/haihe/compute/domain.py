@@ -84,6 +84,8 @@ class EndReason(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"
     NOT_STARTED = "not-started"
+    NODE_FAILED = "node-failed"
+    ENDED_BY_CENTRE = "ended-by-centre"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,6 +127,19 @@ class NoIsolation(Unavailable):
 
 
 @dataclass(kw_only=True, eq=False)
+class BackendUnavailable(Unavailable):
+    """A scheduler does not answer, or answers what cannot be understood. Nothing is concluded."""
+
+    code: ClassVar[str] = "compute.backend_unavailable"
+    template: ClassVar[str] = gettext_noop(
+        "The scheduler {backend} does not answer ({reason}). It is asked again; running jobs go on."
+    )
+
+    backend: str
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
 class NoSuchFile(NotFound):
     """A path that leads to no file of the job's outputs."""
 

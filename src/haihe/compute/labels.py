@@ -43,6 +43,8 @@ REASONS: Mapping[str, Label] = {
     EndReason.OUTPUT_LIMIT: _("Reached its limit of output"),
     EndReason.CANCELLED: _("Cancelled"),
     EndReason.LOST: _("Its supervisor was lost"),
+    EndReason.NODE_FAILED: _("Its node failed"),
+    EndReason.ENDED_BY_CENTRE: _("Ended by the centre"),
     EndReason.NOT_STARTED: _("Could not be started"),
 }
 ITEMS: Mapping[str, Label] = {

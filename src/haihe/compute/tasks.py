@@ -11,12 +11,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 import structlog
 
-from haihe.compute.backends import RunStatus, WorkOrder
+from haihe.compute.backends import Handle, RunState, RunStatus, WorkOrder
 from haihe.compute.domain import (
     MAX_ATTEMPTS,
     AttemptState,
@@ -99,11 +100,13 @@ class Dispatcher:
 
     def _check(self, attempt: Attempt) -> int:
         backend = backend_of(attempt.job.pool)
-        folder = attempt_folder(attempt.job_id, attempt.number)
+        handle = Handle(
+            attempt_id=str(attempt.pk), folder=attempt_folder(attempt.job_id, attempt.number)
+        )
         if attempt.job.cancel_requested_at is not None:
-            backend.cancel(folder)
-        status = backend.status(folder)
-        if status.state == "running":
+            backend.cancel([handle])
+        status = backend.status([handle])[handle.attempt_id]
+        if status.state in (RunState.PENDING, RunState.RUNNING):
             return 0
         self._finish(attempt, status)
         return 1
@@ -154,23 +157,12 @@ class Dispatcher:
             for ref in spec.inputs:
                 INPUTS.get().deliver(job.pk, ref, folder / "inputs")
             crash_point("dispatch.delivered")
-            backend_of(job.pool).submit(
-                WorkOrder(
-                    attempt_id=str(attempt.pk),
-                    job_id=str(job.pk),
-                    folder=folder,
-                    command=spec.command,
-                    environment=spec.environment,
-                    cpu_milli=spec.cpu_milli,
-                    cpu_limit_s=spec.cpu_limit_s,
-                    memory_bytes=spec.memory_bytes,
-                    wall_s=spec.wall_s,
-                    output_bytes=spec.output_bytes,
-                )
-            )
+            refused = backend_of(job.pool).submit([_order(attempt, folder)]).get(str(attempt.pk))
         except (HaiheError, OSError) as error:
-            log.warning("dispatch.not_started", error=str(error))
-            status = RunStatus(state="ended", reason=EndReason.NOT_STARTED, message=str(error))
+            refused = str(error)
+        if refused:
+            log.warning("dispatch.not_started", error=refused)
+            status = RunStatus(state=RunState.ENDED, reason=EndReason.NOT_STARTED, message=refused)
             self._finish(attempt, status)
             return
         crash_point("dispatch.submitted")
@@ -239,13 +231,31 @@ def _attempt(pk: UUID) -> Attempt:
     return Attempt.objects.select_related("job__quote", "job__pool__centre").get(pk=pk)
 
 
+def _order(attempt: Attempt, folder: Path) -> WorkOrder:
+    job, spec = attempt.job, attempt.job.quote.spec
+    return WorkOrder(
+        attempt_id=str(attempt.pk),
+        job_id=str(job.pk),
+        name=job.name,
+        folder=folder,
+        command=spec.command,
+        environment=spec.environment,
+        cpu_milli=spec.cpu_milli,
+        cpu_limit_s=spec.cpu_limit_s,
+        memory_bytes=spec.memory_bytes,
+        wall_s=spec.wall_s,
+        output_bytes=spec.output_bytes,
+        gpu_milli=spec.gpu_milli,
+    )
+
+
 def _lock_job(pk: UUID) -> Job:
     Job.objects.select_for_update().get(pk=pk)
     return Job.objects.select_related("quote__offer", "reservation", "pool__centre").get(pk=pk)
 
 
 def _attempt_state(status: RunStatus) -> AttemptState:
-    if status.state == "lost":
+    if status.state == RunState.LOST:
         return AttemptState.LOST
     if status.reason == EndReason.CANCELLED:
         return AttemptState.CANCELLED

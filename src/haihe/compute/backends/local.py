@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import fcntl
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
-from haihe.compute.backends import LogChunk, RunStatus, WorkOrder, landlock
+from haihe.compute.backends import (
+    Handle,
+    LogChunk,
+    NodeCondition,
+    NodeReport,
+    PoolReport,
+    RunState,
+    RunStatus,
+    WorkOrder,
+    environment_of,
+    landlock,
+    make_folders,
+    read_log,
+)
 from haihe.compute.domain import EndReason, Usage
 from haihe.compute.errors import NoIsolation
 
@@ -42,19 +57,46 @@ class LocalBackend:
     home: Path
     isolate: bool
 
-    def submit(self, order: WorkOrder) -> None:
-        """Start the attempt's supervisor, which starts the command.
+    def submit(self, orders: Sequence[WorkOrder]) -> dict[str, str]:
+        """Start each attempt's supervisor, which starts the command."""
+        refused = {}
+        for order in orders:
+            try:
+                self._start(order)
+            except (NoIsolation, OSError) as error:
+                refused[order.attempt_id] = str(error)
+        return refused
 
-        Raises
-        ------
-        NoIsolation
-            If jobs must be confined and this machine cannot.
-        OSError
-            If the command cannot be started, as when there is no such program.
-        """
+    def status(self, handles: Sequence[Handle]) -> dict[str, RunStatus]:
+        """Read each attempt's folder; if its supervisor died, end what it left: it is lost."""
+        return {handle.attempt_id: self._status(handle.folder) for handle in handles}
+
+    def cancel(self, handles: Sequence[Handle]) -> None:
+        """Leave the mark that the supervisor looks for."""
+        for handle in handles:
+            (handle.folder / "cancel").touch()
+
+    def log(self, handle: Handle, *, offset: int, limit: int) -> LogChunk:
+        """Read from the log file."""
+        return read_log(handle.folder / "log.txt", offset=offset, limit=limit)
+
+    def report(self) -> PoolReport:
+        """This machine as one node."""
+        memory = psutil.virtual_memory()
+        cpus = psutil.cpu_count() or 1
+        node = NodeReport(
+            name=platform.node() or "localhost",
+            condition=NodeCondition.UP,
+            cpu_milli=cpus * 1_000,
+            memory_bytes=memory.total,
+            used_cpu_milli=round(psutil.cpu_percent() * 10 * cpus),
+            used_memory_bytes=memory.total - memory.available,
+        )
+        return PoolReport(version=platform.release(), nodes=[node], pending=0, running=0)
+
+    def _start(self, order: WorkOrder) -> None:
         readable = self._readable() if self.isolate else None
-        for name in ("work", "work/tmp", "inputs", "outputs"):
-            (order.folder / name).mkdir(parents=True, exist_ok=True)
+        make_folders(order.folder)
         draft = order.folder / "order.tmp"
         draft.write_text(json.dumps(self._as_json(order, readable)), "utf-8")
         draft.replace(order.folder / "order.json")
@@ -69,37 +111,21 @@ class LocalBackend:
         if done.returncode != 0:
             raise OSError(done.stderr.strip()[-2_000:] or "the supervisor did not start")
 
-    def status(self, folder: Path) -> RunStatus:
-        """Read the attempt's folder; if its supervisor died, end what it left and say ``lost``."""
+    def _status(self, folder: Path) -> RunStatus:
         ended = self._result(folder)
         if ended:
             return ended
         if self._supervisor_lives(folder):
-            return RunStatus(state="running")
+            return RunStatus(state=RunState.RUNNING, started_at=_started_at(folder))
         ended = self._result(folder)
         if ended:
             return ended
+        if not (folder / "order.json").exists():
+            return RunStatus(state=RunState.UNKNOWN)
         self._end_remains(folder)
-        return RunStatus(state="lost", reason=EndReason.LOST, message="the supervisor is gone")
-
-    def cancel(self, folder: Path) -> None:
-        """Leave the mark that the supervisor looks for."""
-        (folder / "cancel").touch()
-
-    def log(self, folder: Path, *, offset: int, limit: int) -> LogChunk:
-        """Read from the log; bytes that are no UTF-8 are shown as replacement characters."""
-        try:
-            with (folder / "log.txt").open("rb") as file:
-                if offset < 0:
-                    offset = max(0, file.seek(0, os.SEEK_END) + offset)
-                file.seek(offset)
-                data = file.read(limit)
-        except FileNotFoundError:
-            return LogChunk("", max(0, offset))
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        text = decoder.decode(data)
-        unfinished, _flags = decoder.getstate()
-        return LogChunk(text, offset + len(data) - len(unfinished))
+        return RunStatus(
+            state=RunState.LOST, reason=EndReason.LOST, message="the supervisor is gone"
+        )
 
     def _as_json(self, order: WorkOrder, readable: list[str] | None) -> dict[str, object]:
         folder = order.folder
@@ -107,15 +133,7 @@ class LocalBackend:
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(folder / "work"),
             "TMPDIR": str(folder / "work" / "tmp"),
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            # Numeric libraries start a thread per core of the machine unless told what they have.
-            "OMP_NUM_THREADS": str(max(1, order.cpu_milli // 1_000)),
-            **order.environment,
-            "HAIHE_JOB_ID": order.job_id,
-            "HAIHE_INPUTS": str(folder / "inputs"),
-            "HAIHE_OUTPUTS": str(folder / "outputs"),
+            **environment_of(order),
         }
         return {
             "command": list(order.command),
@@ -149,7 +167,7 @@ class LocalBackend:
         except FileNotFoundError:
             return None
         return RunStatus(
-            state="ended",
+            state=RunState.ENDED,
             reason=EndReason(data["reason"]),
             exit_code=data["exit_code"],
             usage=Usage(
@@ -159,6 +177,8 @@ class LocalBackend:
                 peak_memory_bytes=data["peak_memory_bytes"],
                 output_bytes=data["output_bytes"],
             ),
+            started_at=_started_at(folder),
+            finished_at=_modified_at(folder / "result.json"),
         )
 
     def _supervisor_lives(self, folder: Path) -> bool:
@@ -182,3 +202,14 @@ class LocalBackend:
             with contextlib.suppress(psutil.Error, OSError, ValueError):
                 if Path(process.cwd()).is_relative_to(work):
                     process.send_signal(signal.SIGKILL)
+
+
+def _started_at(folder: Path) -> datetime | None:
+    return _modified_at(folder / "supervisor.json")
+
+
+def _modified_at(path: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None

@@ -32,7 +32,7 @@ from typing import Any
 
 import psutil
 
-from haihe.compute.backends import landlock
+from haihe.compute.backends import bytes_in, landlock
 from haihe.compute.domain import EndReason
 
 SAMPLE_S = 0.05
@@ -134,7 +134,7 @@ class _Run:
                 "cpu_ms": round(max(self.reaped_cpu_s, self.sampled_cpu_s) * 1e3),
                 "wall_ms": round(wall_s * 1e3),
                 "peak_memory_bytes": self.peak_memory_bytes,
-                "output_bytes": _bytes_in(self.folder / "outputs"),
+                "output_bytes": bytes_in(self.folder / "outputs"),
             },
         )
 
@@ -166,7 +166,7 @@ class _Run:
 
     def _broken_limit(self) -> EndReason | None:
         order = self.order
-        written = _bytes_in(self.folder / "outputs") + _bytes_in(self.folder / "work")
+        written = bytes_in(self.folder / "outputs") + bytes_in(self.folder / "work")
         log_bytes = (self.folder / "log.txt").stat().st_size
         checks = (
             (self._stop or (self.folder / "cancel").exists(), EndReason.CANCELLED),
@@ -228,15 +228,6 @@ def _detach(folder: Path, tell: int) -> None:
     os.dup2(errors, 1)
     os.dup2(errors, 2)
     os.close(tell)
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(root, name)).st_size  # noqa: PTH118 (hot loop)
-    return total
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

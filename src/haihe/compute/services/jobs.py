@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID, uuid5
 
-from haihe.compute.backends import Backend, LogChunk
+from haihe.compute.backends import Backend, Handle, LogChunk
 from haihe.compute.backends.local import LocalBackend
 from haihe.compute.domain import FINAL, need_of
 from haihe.compute.errors import NoSuchFile, QuoteExpired, QuoteUsed
@@ -153,8 +153,8 @@ def read_log(principal: Principal, job_id: str | UUID, *, offset: int = 0) -> Lo
     newest = job.attempts.order_by("-number").first()
     if newest is None:
         return LogChunk("", 0)
-    folder = attempt_folder(job.pk, newest.number)
-    return backend_of(job.pool).log(folder, offset=offset, limit=LOG_PIECE_BYTES)
+    handle = Handle(attempt_id=str(newest.pk), folder=attempt_folder(job.pk, newest.number))
+    return backend_of(job.pool).log(handle, offset=offset, limit=LOG_PIECE_BYTES)
 
 
 @dataclass(frozen=True)
