@@ -83,12 +83,12 @@ def test_a_job_from_data_to_bill(firm: Haihe, tmp_path: Path) -> None:
     job = firm.jobs.submit(quote["id"], key="once")
     assert firm.jobs.submit(quote["id"], key="once")["id"] == job["id"]
 
-    dispatcher = Dispatcher(slots=1, lease=timedelta(seconds=30))
     printed: list[str] = []
     deadline = now() + timedelta(seconds=60)
-    while firm.jobs.get(job["id"])["state"] not in ("succeeded", "failed"):
-        dispatcher.tick()
-        assert now() < deadline
+    with Dispatcher() as dispatcher:
+        while firm.jobs.get(job["id"])["state"] not in ("succeeded", "failed"):
+            dispatcher.tick()
+            assert now() < deadline
     done = firm.jobs.wait(job["id"], on_log=printed.append, pause_s=0)
     assert done["state"] == "succeeded"
     assert "".join(printed) == "begin\n"

@@ -71,12 +71,12 @@ def make_job(principal: Principal, *command: str, **fields: Any) -> Job:
 
 def run_jobs(dispatcher: Dispatcher | None = None) -> None:
     """Dispatch until no job waits or runs."""
-    dispatcher = dispatcher or Dispatcher()
     deadline = time.monotonic() + PATIENCE_S
-    while Job.objects.exclude(state__in=FINAL).exists():
-        assert time.monotonic() < deadline, "the jobs did not end"
-        dispatcher.tick()
-        time.sleep(0.05)
+    with dispatcher or Dispatcher() as worker:
+        while Job.objects.exclude(state__in=FINAL).exists():
+            assert time.monotonic() < deadline, "the jobs did not end"
+            worker.tick()
+            time.sleep(0.05)
 
 
 def run_job(principal: Principal, *command: str, **fields: Any) -> Job:

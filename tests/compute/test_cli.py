@@ -124,7 +124,7 @@ def test_a_job_comes_from_a_file_and_options_win(firm: Side, tmp_path: Path) -> 
     assert submitted["state"] == "queued"
     cancelled = ["job", "cancel", submitted["id"], "--yes", "--json"]
     assert said(haihe(*cancelled, caller=firm.member))["id"] == submitted["id"]
-    assert said(haihe("job", "dispatch", "--until-idle", "--json"))["held"] == 0
+    assert said(haihe("job", "dispatch", "--until-idle", "--json"))["unfinished"] == 0
     assert Job.objects.get().state == "cancelled"
 
 

@@ -161,7 +161,7 @@ def test_a_lost_attempt_is_tried_again_and_its_log_begins_anew(firm: Side) -> No
 
 def test_jobs_wait_while_their_pool_is_full(firm: Side) -> None:
     first, second, third = (make_job(firm.member, "sleep", "1", cpu_milli=1_000) for _ in range(3))
-    dispatcher = Dispatcher(slots=8)
+    dispatcher = Dispatcher()
     dispatcher.tick()
     states = dict(Job.objects.values_list("pk", "state"))
     assert [states[job.pk] for job in (first, second, third)] == ["running", "running", "queued"]

@@ -35,7 +35,6 @@ from haihe.programme.services import plans, vouchers
 
 FIRM, SELLER, OFFICE = "firm", "seller", "office"
 KINDS = {FIRM: "enterprise", SELLER: "centre-operator", OFFICE: "programme-office"}
-LEASE = timedelta(seconds=1)
 TIMEOUT_S = 60
 
 
@@ -193,12 +192,12 @@ def _job() -> None:
 
 
 def _finish() -> None:
-    dispatcher = Dispatcher(slots=1, lease=LEASE)
     deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
-        dispatcher.tick()
-        outbox.deliver_due()
-        if Job.objects.get().finished_at and outbox.backlog()["waiting"] == 0:
-            return
-        time.sleep(0.05)
+    with Dispatcher() as dispatcher:
+        while time.monotonic() < deadline:
+            dispatcher.tick()
+            outbox.deliver_due()
+            if Job.objects.get().finished_at and outbox.backlog()["waiting"] == 0:
+                return
+            time.sleep(0.05)
     raise TimeoutError("the job did not end")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from haihe.compute.domain import InputRef
 from haihe.compute.protocols import FUNDING, INPUTS, InputCard
-from haihe.compute.tasks import DISPATCHER
+from haihe.compute.services.settlement import DISPATCHER
 from haihe.data import services as data
 from haihe.kernel.metrics import register_gauge
 from haihe.kernel.outbox import Event, backlog, subscribe

@@ -373,17 +373,15 @@ class Demo:
         return quote, job
 
     def _wait_for(self, job: Job) -> None:
-        dispatcher = Dispatcher(slots=1, lease=timedelta(seconds=30))
         deadline = time.monotonic() + JOB_TIMEOUT_S
-        while True:
-            dispatcher.tick()
-            deliver_due()
-            job.refresh_from_db(fields=["finished_at"])
-            if job.finished_at is not None:
-                return
-            if time.monotonic() > deadline:
-                raise Unavailable
-            time.sleep(0.1)
+        with Dispatcher() as dispatcher:
+            while job.finished_at is None:
+                dispatcher.tick()
+                deliver_due()
+                job.refresh_from_db(fields=["finished_at"])
+                if time.monotonic() > deadline:
+                    raise Unavailable
+                time.sleep(0.1)
 
     def _report_job(self, job: Job) -> None:
         usage = UsageRecord.objects.filter(attempt__job=job).last()

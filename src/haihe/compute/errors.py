@@ -7,9 +7,11 @@ from typing import ClassVar
 
 from haihe.kernel.errors import (
     Conflict,
+    Denied,
     Invalid,
     NotFound,
     Refused,
+    Unauthenticated,
     Unavailable,
     gettext_noop,
 )
@@ -137,6 +139,127 @@ class BackendUnavailable(Unavailable):
 
     backend: str
     reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class LinkDown(Unavailable):
+    """The platform cannot be reached from an agent."""
+
+    code: ClassVar[str] = "compute.link_down"
+    template: ClassVar[str] = gettext_noop(
+        "The platform cannot be reached ({reason}). The agent goes on and reports later."
+    )
+
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class PlatformRefused(Refused):
+    """The platform answers an agent with a no that repeating will not change."""
+
+    code: ClassVar[str] = "compute.platform_refused"
+    template: ClassVar[str] = gettext_noop("The platform refused: {reason}")
+
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class AgentStopped(Denied):
+    """The platform hears this agent no more."""
+
+    code: ClassVar[str] = "compute.agent_stopped"
+    template: ClassVar[str] = gettext_noop(
+        "The platform hears this agent no more ({reason}) What runs goes on."
+    )
+
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class AgentRunsAlready(Conflict):
+    """Two agents on one folder."""
+
+    code: ClassVar[str] = "compute.agent_runs_already"
+    template: ClassVar[str] = gettext_noop(
+        "An agent runs in {folder} already. End it first, or give this one a folder of its own."
+    )
+
+    folder: str
+
+
+@dataclass(kw_only=True, eq=False)
+class AgentUnknown(Unauthenticated):
+    """A request that no agent in force has signed."""
+
+    code: ClassVar[str] = "compute.agent_unknown"
+    template: ClassVar[str] = gettext_noop(
+        "No agent in force has signed this request. Enrol again: haihe agent enrol."
+    )
+
+
+@dataclass(kw_only=True, eq=False)
+class EnrolmentRefused(Denied):
+    """An agent that may not join."""
+
+    code: ClassVar[str] = "compute.enrolment_refused"
+    template: ClassVar[str] = gettext_noop(
+        "The agent cannot join: {reason}. Make a new token: haihe agent invite."
+    )
+
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class CentreBusy(Conflict):
+    """A change that would leave running work without anyone to look after it."""
+
+    code: ClassVar[str] = "compute.centre_busy"
+    template: ClassVar[str] = gettext_noop(
+        "Centre {centre} has {unfinished} unfinished attempts. Close its pools and wait for them."
+    )
+
+    centre: str
+    unfinished: int
+
+
+@dataclass(kw_only=True, eq=False)
+class BadParcel(Invalid):
+    """A file that an agent sends and that cannot be kept."""
+
+    code: ClassVar[str] = "compute.bad_parcel"
+    template: ClassVar[str] = gettext_noop("File {path!r} cannot be kept: {reason}.")
+
+    path: str
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class AgentSuperseded(Conflict):
+    """An agent that is not the latest to have started with its key."""
+
+    code: ClassVar[str] = "compute.agent_superseded"
+    template: ClassVar[str] = gettext_noop(
+        "Another agent of centre {centre} has started after this one (epoch {epoch}, now "
+        "{present}). Only the latest is heard; end the others."
+    )
+
+    centre: str
+    epoch: int
+    present: int
+
+
+@dataclass(kw_only=True, eq=False)
+class ExchangeRepeated(Conflict):
+    """A message that was said before: late, doubled, or recorded and played again."""
+
+    code: ClassVar[str] = "compute.exchange_repeated"
+    template: ClassVar[str] = gettext_noop(
+        "Exchange {number} with centre {centre} was heard before; the latest is {present}."
+    )
+
+    centre: str
+    number: int
+    present: int
 
 
 @dataclass(kw_only=True, eq=False)

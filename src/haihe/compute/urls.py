@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from haihe.compute.views import centres, contracts, jobs
+from haihe.compute.views import centres, contracts, exchange, jobs
 
 app_name = "compute"
 urlpatterns = [
@@ -15,6 +15,19 @@ urlpatterns = [
     path("centres/<slug:slug>/pools/<slug:pool_slug>", centres.pool, name="pool"),
     path("centres/<slug:slug>/pools/<slug:pool_slug>/open", centres.pool_open, name="pool_open"),
     path("centres/<slug:slug>/pools/<slug:pool_slug>/drain", centres.pool_drain, name="pool_drain"),
+    path("agent/v1/enrol", exchange.enrol, name="agent_enrol"),
+    path("agent/v1/exchange", exchange.exchange, name="agent_exchange"),
+    path(
+        "agent/v1/attempts/<uuid:attempt_id>/inputs/<str:name>",
+        exchange.read_input,
+        name="agent_input",
+    ),
+    path(
+        "agent/v1/attempts/<uuid:attempt_id>/outputs/<path:path>",
+        exchange.write_output,
+        name="agent_output",
+    ),
+    path("agent/v1/attempts/<uuid:attempt_id>/log", exchange.write_log, name="agent_log"),
     path("contracts", contracts.contracts, name="contracts"),
     path("contracts/-/new", contracts.contract_new, name="contract_new"),
     path("contracts/<uuid:contract_id>", contracts.contract, name="contract"),

@@ -85,12 +85,6 @@ class HaiheSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."
     )
-    job_slots: int = Field(
-        2, ge=1, le=1024, description="Jobs that one dispatcher runs at a time in local pools."
-    )
-    job_lease_s: int = Field(
-        30, ge=2, le=3600, description="A dispatcher silent for so long loses its running jobs."
-    )
     job_isolation: Literal["landlock", "off"] = Field(
         "landlock",
         description="Confine local jobs with the kernel's Landlock; 'off' only among people who "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -236,23 +237,23 @@ def _wait_for(principal: Principal, job: Job, *, dispatch: bool, timeout_s: int)
     WrongState
         If the job did not succeed, or is not done in time: it goes on, and can be looked at later.
     """
-    dispatcher = Dispatcher(slots=1) if dispatch else None
     deadline, offset = time.monotonic() + timeout_s, 0
-    while time.monotonic() < deadline:
-        if dispatcher is not None:
-            dispatcher.tick()
-            deliver_due()
-        chunk = read_log(principal, job.pk, offset=offset)
-        if chunk.text:
-            err.print(chunk.text, end="", markup=False, style="dim")
-        offset = chunk.next_offset
-        found = services.evaluation_of_job(principal, job.pk)
-        if found is not None:
-            return found
-        job = find_job(principal, job.pk)
-        if job.state in FINAL and job.state != "succeeded":
-            break
-        time.sleep(PAUSE_S)
+    with Dispatcher() if dispatch else nullcontext() as dispatcher:
+        while time.monotonic() < deadline:
+            if dispatcher is not None:
+                dispatcher.tick()
+                deliver_due()
+            chunk = read_log(principal, job.pk, offset=offset)
+            if chunk.text:
+                err.print(chunk.text, end="", markup=False, style="dim")
+            offset = chunk.next_offset
+            found = services.evaluation_of_job(principal, job.pk)
+            if found is not None:
+                return found
+            job = find_job(principal, job.pk)
+            if job.state in FINAL and job.state != "succeeded":
+                break
+            time.sleep(PAUSE_S)
     raise WrongState(kind="job", id=str(job.pk), state=job.state, needed="succeeded and evaluated")
 
 

@@ -160,6 +160,10 @@ class LogChunk:
 class Backend(Protocol):
     """What every kind of pool can do."""
 
+    @property
+    def measured_by(self) -> str:
+        """What measures the use of attempts."""
+
     def submit(self, orders: Sequence[WorkOrder]) -> dict[str, str]:
         """Start attempts, except those started before; elements of one array may go together.
 

@@ -2,7 +2,8 @@
 
 ``python -P -m haihe.compute.backends.supervisor FOLDER`` reads ``order.json``, starts the command
 as a process group of its own and detaches itself, so that the job outlives whoever submitted it.
-All it knows is in the folder:
+With ``--wait`` before the folder it stays, for a scheduler that takes its end for the job's. All it
+knows is in the folder:
 
     lock             held by the living supervisor; whoever can take it knows that none lives
     supervisor.json  process ids, written when the command has started
@@ -21,6 +22,7 @@ import ctypes
 import fcntl
 import json
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -32,12 +34,13 @@ from typing import Any
 
 import psutil
 
-from haihe.compute.backends import bytes_in, landlock
+from haihe.compute.backends import bytes_in, landlock, supervised
 from haihe.compute.domain import EndReason
 
 SAMPLE_S = 0.05
 SLOW_SAMPLE_S = 0.25
 KILL_ROUNDS = 200
+LOCK_ROUNDS = 100
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _SYSTEM_WRITABLE = (
@@ -46,16 +49,41 @@ _SYSTEM_WRITABLE = (
 )  # fmt: skip
 
 
-def main(folder: Path) -> int:
-    """Start the order in ``folder`` and detach; 0 once it runs or has run."""
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return 0
-    if (folder / "supervisor.json").exists() or (folder / "result.json").exists():
+def main(folder: Path, *, wait: bool) -> int:
+    """Run the order in ``folder``, unless it has begun; 0 once it runs, has run, or is sealed."""
+    lock = _lock(folder)
+    if lock is None or supervised.has_begun(folder):
         return 0
     order = json.loads((folder / "order.json").read_text("utf-8"))
+    return _run_here(folder, order) if wait else _run_detached(folder, order)
+
+
+def _lock(folder: Path) -> int | None:
+    """Take the folder's lock; None if a supervisor has it. Who only looks has it for a moment."""
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(LOCK_ROUNDS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        if supervised.has_begun(folder):
+            return None
+        time.sleep(0.02)
+    return None
+
+
+def _run_here(folder: Path, order: dict[str, Any]) -> int:
+    try:
+        run = _Run.start(folder, order)
+    except OSError as error:
+        not_started = {"reason": EndReason.NOT_STARTED, "message": str(error)}
+        supervised.replace_json(folder / "result.json", not_started)
+        return 1
+    run.watch()
+    run.finish()
+    return 0
+
+
+def _run_detached(folder: Path, order: dict[str, Any]) -> int:
     told, tell = os.pipe()
     if os.fork() > 0:
         os.close(tell)
@@ -100,14 +128,17 @@ class _Run:
             process = subprocess.Popen(  # noqa: S603 (running what people submit is the purpose)
                 order["command"],
                 cwd=folder / "work",
-                env=order["environment"],
+                env=_environment(order),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=lambda: _confine(folder, order),
             )
-        _write_json(folder / "supervisor.json", {"pid": os.getpid(), "group": process.pid})
+        supervised.replace_json(
+            folder / "supervisor.json",
+            {"pid": os.getpid(), "group": process.pid, "node": platform.node()},
+        )
         return cls(folder, order, process, time.monotonic())
 
     def watch(self) -> None:
@@ -125,14 +156,15 @@ class _Run:
 
     def finish(self) -> None:
         """Write the result; the last thing, and all or nothing."""
-        wall_s = time.monotonic() - self.began
-        _write_json(
+        wall_ms = round((time.monotonic() - self.began) * 1e3)
+        supervised.replace_json(
             self.folder / "result.json",
             {
                 "reason": self.reason,
                 "exit_code": self.exit_code,
                 "cpu_ms": round(max(self.reaped_cpu_s, self.sampled_cpu_s) * 1e3),
-                "wall_ms": round(wall_s * 1e3),
+                "wall_ms": wall_ms,
+                "gpu_milli_ms": self.order["gpu_milli"] * wall_ms,
                 "peak_memory_bytes": self.peak_memory_bytes,
                 "output_bytes": bytes_in(self.folder / "outputs"),
             },
@@ -169,7 +201,8 @@ class _Run:
         written = bytes_in(self.folder / "outputs") + bytes_in(self.folder / "work")
         log_bytes = (self.folder / "log.txt").stat().st_size
         checks = (
-            (self._stop or (self.folder / "cancel").exists(), EndReason.CANCELLED),
+            ((self.folder / "cancel").exists(), EndReason.CANCELLED),
+            (self._stop, EndReason.ENDED_BY_CENTRE),
             (self._memory > order["memory_bytes"], EndReason.MEMORY_LIMIT),
             (self.sampled_cpu_s > order["cpu_limit_s"], EndReason.CPU_LIMIT),
             (time.monotonic() - self.began > order["wall_s"], EndReason.WALL_LIMIT),
@@ -191,7 +224,17 @@ class _Run:
                 break
             time.sleep(0.02)
         if self.reason is EndReason.EXITED:
-            self.reason = _reason_of_signal(self.exit_code)
+            # Whoever ends the supervisor may have ended the command in the same breath.
+            ended_too = self._stop and self.exit_code == -signal.SIGTERM
+            self.reason = (
+                EndReason.ENDED_BY_CENTRE if ended_too else _reason_of_signal(self.exit_code)
+            )
+
+
+def _environment(order: dict[str, Any]) -> dict[str, str]:
+    """What the command finds: what was ordered, and of this process's own only what may pass."""
+    here = {name: os.environ[name] for name in order["passed_on"] if name in os.environ}
+    return {**here, **order["environment"]}
 
 
 def _reason_of_signal(exit_code: int | None) -> EndReason:
@@ -230,15 +273,5 @@ def _detach(folder: Path, tell: int) -> None:
     os.close(tell)
 
 
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write so that a reader sees the whole file or none, also after a power cut."""
-    draft = path.with_suffix(".tmp")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(data, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[-1]), wait=sys.argv[1] == "--wait"))

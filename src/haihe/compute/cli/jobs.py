@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -221,8 +222,8 @@ def run(
     )
     principal = person()
     submitted = _submit(principal, asked, priority=0, yes=yes)
-    dispatcher = Dispatcher() if dispatch else None
-    ended = _follow(principal, submitted, dispatcher=dispatcher, to_stderr=as_json)
+    with Dispatcher() if dispatch else nullcontext() as dispatcher:
+        ended = _follow(principal, submitted, dispatcher=dispatcher, to_stderr=as_json)
     show_record(_job(ended), as_json=as_json)
     if ended.state != JobState.SUCCEEDED:
         raise typer.Exit(JOB_FAILED)
@@ -296,13 +297,14 @@ def dispatch_jobs(
 ) -> None:
     """Place, run, meter and settle what can be now; `haihe up` does this all the time."""
     authorize(caller(), "job.dispatch", Resource("Job"))
-    dispatcher = Dispatcher()
-    if until_idle:
-        run_until_idle(dispatcher, pause=_pause, rounds=DISPATCH_ROUNDS)
-    else:
-        dispatcher.tick()
+    with Dispatcher() as dispatcher:
+        if until_idle:
+            run_until_idle(dispatcher, pause=_pause, rounds=DISPATCH_ROUNDS)
+        else:
+            dispatcher.tick()
     deliver_due()
-    show_record({"held": len(dispatcher.held), "idle": until_idle}, as_json=as_json)
+    unfinished = Job.objects.exclude(state__in=FINAL).count()
+    show_record({"unfinished": unfinished, "idle": until_idle}, as_json=as_json)
 
 
 # --- helpers -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from django.db.models import Prefetch, QuerySet
 from haihe.compute.domain import Capacity
 from haihe.compute.errors import NotVerified, Taken
 from haihe.compute.models import Centre, Offer, Pool, Reservation
+from haihe.compute.services.embedded import embed_agent
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord
@@ -82,6 +83,7 @@ def create_pool(
             )
         except IntegrityError:
             raise Taken(kind="pool", name=f"{centre_slug}/{slug}") from None
+        embed_agent(centre)
         _record_centre("pool.added", principal, centre, {"pool": slug, **asdict(pool.capacity)})
     return pool
 

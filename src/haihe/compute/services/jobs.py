@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID, uuid5
 
-from haihe.compute.backends import Backend, Handle, LogChunk
-from haihe.compute.backends.local import LocalBackend
+from haihe.compute.backends import LogChunk
+from haihe.compute.backends import read_log as read_log_file
 from haihe.compute.domain import FINAL, need_of
 from haihe.compute.errors import NoSuchFile, QuoteExpired, QuoteUsed
-from haihe.compute.models import Contract, Job, Pool, Quote, Reservation
+from haihe.compute.models import Contract, Job, Quote, Reservation
 from haihe.compute.protocols import INPUTS
 from haihe.compute.services.contracts import check_within_contract
 from haihe.compute.services.own import listed_organisations
@@ -24,7 +24,7 @@ from haihe.compute.services.quotes import CASH, find_quote
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
-from haihe.kernel.ids import new_id, parse_id
+from haihe.kernel.ids import parse_id
 from haihe.kernel.money import CNY
 from haihe.kernel.outbox import emit
 from haihe.kernel.pagination import DEFAULT_LIMIT, Page, paginate, paginate_list
@@ -45,6 +45,7 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
     """Accept a quote: hold its funds from every payer, grant its inputs, and queue the job.
 
     All of it or nothing: without the funds there is no job, and without the job nothing is held.
+    Of an array every element is a job of its own; the first one is returned.
 
     Raises
     ------
@@ -57,37 +58,36 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
     with unit_of_work():
         Quote.objects.select_for_update().get(pk=quote.pk)
         _check_quote(quote)
-        job = Job.objects.create(
-            pk=new_id(),
-            organisation=quote.organisation,
-            provider=quote.pool.centre.operator,
-            quote=quote,
-            pool=quote.pool,
-            name=quote.spec.name,
-            priority=priority,
-            created_by_id=principal.person_id,
+        spec = quote.spec
+        jobs = Job.objects.bulk_create(
+            [
+                Job(
+                    organisation=quote.organisation,
+                    provider=quote.pool.centre.operator,
+                    quote=quote,
+                    array_index=index,
+                    pool=quote.pool,
+                    offer=quote.offer,
+                    name=spec.name,
+                    amount_micro=quote.amount_micro // spec.array,
+                    priority=priority,
+                    deadline_at=spec.deadline_at,
+                    created_by_id=principal.person_id,
+                )
+                for index in range(spec.array)
+            ]
         )
-        for ref in quote.spec.inputs:
-            INPUTS.get().grant(principal, quote.organisation_id, ref, job_id=job.pk)
-        need = need_of(quote.spec)
-        Reservation.objects.create(
-            job=job, pool=quote.pool, holds=_hold_funds(job, quote), **asdict(need)
+        holds = _hold_funds(jobs, quote)
+        need = asdict(need_of(spec))
+        Reservation.objects.bulk_create(
+            Reservation(job=job, pool=quote.pool, holds=holds[job.pk], **need) for job in jobs
         )
-        record(
-            "job.submitted",
-            subject=f"job:{job.pk}",
-            actor=principal,
-            data={
-                "quote": str(quote.pk),
-                "contract": quote.contract.number if quote.contract else "",
-                "pool": str(quote.pool),
-                "amount_micro": quote.amount_micro,
-                "inputs": [f"{ref.dataset}@{ref.version}" for ref in quote.spec.inputs],
-            },
-            parties=[job.organisation_id, job.provider_id],
-        )
-        emit("job.submitted", {"job": str(job.pk)})
-    return job
+        for job in jobs:
+            for ref in spec.inputs:
+                INPUTS.get().grant(principal, quote.organisation_id, ref, job_id=job.pk)
+            _record_submission(principal, job, quote)
+            emit("job.submitted", {"job": str(job.pk)})
+    return jobs[0]
 
 
 def cancel_job(principal: Principal, job_id: str | UUID) -> Job:
@@ -153,8 +153,8 @@ def read_log(principal: Principal, job_id: str | UUID, *, offset: int = 0) -> Lo
     newest = job.attempts.order_by("-number").first()
     if newest is None:
         return LogChunk("", 0)
-    handle = Handle(attempt_id=str(newest.pk), folder=attempt_folder(job.pk, newest.number))
-    return backend_of(job.pool).log(handle, offset=offset, limit=LOG_PIECE_BYTES)
+    path = attempt_folder(job.pk, newest.number) / "log.txt"
+    return read_log_file(path, offset=offset, limit=LOG_PIECE_BYTES)
 
 
 @dataclass(frozen=True)
@@ -197,13 +197,6 @@ def open_output(principal: Principal, job_id: str | UUID, path: str) -> BinaryIO
 def attempt_folder(job_id: UUID, number: int) -> Path:
     """The folder of one attempt."""
     return load_settings().home.resolve() / "jobs" / str(job_id) / str(number)
-
-
-def backend_of(pool: Pool) -> Backend:
-    """What runs the pool's jobs."""
-    settings = load_settings()
-    assert pool.backend == Pool.Backend.LOCAL, f"no back-end {pool.backend}"
-    return LocalBackend(home=settings.home.resolve(), isolate=settings.job_isolation == "landlock")
 
 
 def _outputs(principal: Principal, job_id: str | UUID) -> Path:
@@ -251,28 +244,47 @@ def _check_quote(quote: Quote) -> None:
         check_within_contract(quote.contract, quote.amount_micro)
 
 
-def _hold_funds(job: Job, quote: Quote) -> list[dict[str, Any]]:
-    """Pending transfers from each payer to the provider, all or none."""
+def _record_submission(principal: Principal, job: Job, quote: Quote) -> None:
+    record(
+        "job.submitted",
+        subject=f"job:{job.pk}",
+        actor=principal,
+        data={
+            "quote": str(quote.pk),
+            "contract": quote.contract.number if quote.contract else "",
+            "pool": str(quote.pool),
+            "amount_micro": job.amount_micro,
+            "inputs": [f"{ref.dataset}@{ref.version}" for ref in quote.spec.inputs],
+        },
+        parties=[job.organisation_id, job.provider_id],
+    )
+
+
+def _hold_funds(jobs: Sequence[Job], quote: Quote) -> dict[UUID, list[dict[str, Any]]]:
+    """Pending transfers from each payer to the provider for each job, all or none."""
     provider = quote.pool.centre.operator
-    orders, holds = [], []
+    orders: list[TransferOrder] = []
+    holds: dict[UUID, list[dict[str, Any]]] = {job.pk: [] for job in jobs}
     for share in quote.shares:
         asset = share["asset"]
         code = CASH if asset == CNY else VOUCHER_RECEIVABLE
         target = open_account(provider.pk, code, asset, name=provider.name)
-        hold_id = uuid5(job.pk, f"hold:{share['account_id']}")
-        orders.append(
-            TransferOrder(
-                transfer_id=hold_id,
-                kind=Kind.PENDING,
-                debit_account_id=UUID(share["account_id"]),
-                credit_account_id=target.pk,
-                amount_micro=share["amount_micro"],
-                asset=asset,
-                reason="job-hold",
-                reference=f"job:{job.pk}",
-                group_id=uuid5(job.pk, "hold"),
+        for job in jobs:
+            amount = share["amount_micro"] // len(jobs)
+            hold_id = uuid5(job.pk, f"hold:{share['account_id']}")
+            orders.append(
+                TransferOrder(
+                    transfer_id=hold_id,
+                    kind=Kind.PENDING,
+                    debit_account_id=UUID(share["account_id"]),
+                    credit_account_id=target.pk,
+                    amount_micro=amount,
+                    asset=asset,
+                    reason="job-hold",
+                    reference=f"job:{job.pk}",
+                    group_id=uuid5(job.pk, "hold"),
+                )
             )
-        )
-        holds.append({**share, "hold_id": str(hold_id)})
+            holds[job.pk].append({**share, "amount_micro": amount, "hold_id": str(hold_id)})
     transfer(orders)
     return holds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -61,10 +61,10 @@ def request_quote(
     inputs = [INPUTS.get().describe(principal, buyer.pk, ref, at=at) for ref in spec.inputs]
     chosen, reasons = _choose_pool(spec, agreed, at)
     lines = round_lines(price_usage(most_usage(spec), chosen.price))
-    amount = total_micro(lines)
+    amount = total_micro(lines) * spec.array
     if agreed is not None:
         check_within_contract(agreed, amount)
-    shares, why = _shares(buyer, agreed, amount, at)
+    shares, why = _shares(buyer, agreed, amount, spec.array, at)
     reasons += [
         why,
         *(f"{card.name}: {card.dataset}@{card.version}, {card.under}" for card in inputs),
@@ -131,15 +131,22 @@ def _choose_pool(spec: JobSpec, contract: Contract | None, at: datetime) -> tupl
 
 
 def _shares(
-    buyer: Organisation, contract: Contract | None, amount_micro: int, at: datetime
+    buyer: Organisation, contract: Contract | None, amount_micro: int, jobs: int, at: datetime
 ) -> tuple[list[dict[str, Any]], str]:
-    """Who pays which part, with the ratio that settlement uses again, and why."""
+    """Who pays which part, with the ratio that settlement uses again, and why.
+
+    The parts divide evenly among the jobs of an array, each of which is settled for itself.
+    """
     subsidy, why = (
         FUNDING.get().subsidy(contract.pk, at=at) if contract else (None, "no contract, no voucher")
     )
     account = open_account(buyer.pk, CASH, CNY, name=buyer.name)
     firm = Share(buyer.name, str(account.pk), CNY, 0)
-    shares = split_bill(amount_micro, subsidy, firm)
+    each = replace(subsidy, left_micro=subsidy.left_micro // jobs) if subsidy else None
+    shares = [
+        replace(share, amount_micro=share.amount_micro * jobs)
+        for share in split_bill(amount_micro // jobs, each, firm)
+    ]
     ratio = {subsidy.account_id: subsidy.ratio_percent} if subsidy else {}
     data = [{**asdict(share), "ratio_percent": ratio.get(share.account_id, 0)} for share in shares]
     return data, why

@@ -1,0 +1,315 @@
+"""Choosing a centre: filters that a pool must pass, then a score under the user's objective.
+
+Everything the choice depends on is in :class:`Wish` and :class:`PoolFacts`; the choice is a pure
+function of them. So the answer to "why here" and "why is it waiting" is kept as facts and result,
+and the result can be computed again from the facts.
+
+A score adds terms that each lie between 0 and 1, with weights that the objective gives. Price and
+carbon count against the least among the pools that pass; waiting and moving data against the
+length of the job itself, for an hour's wait matters less to a job of a week; reliability as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from haihe.compute.domain.accelerators import accepts
+from haihe.compute.domain.prices import Capacity
+from haihe.compute.domain.spec import Objective
+
+WEIGHTS: Mapping[str, Mapping[str, float]] = {
+    Objective.CHEAPEST: {
+        "price": 0.80, "start": 0.08, "transfer": 0.03, "carbon": 0.03, "reliability": 0.06,
+    },
+    Objective.SOONEST: {
+        "price": 0.08, "start": 0.70, "transfer": 0.12, "carbon": 0.02, "reliability": 0.08,
+    },
+    Objective.GREENEST: {
+        "price": 0.08, "start": 0.06, "transfer": 0.03, "carbon": 0.77, "reliability": 0.06,
+    },
+    Objective.BALANCED: {
+        "price": 0.35, "start": 0.30, "transfer": 0.10, "carbon": 0.10, "reliability": 0.15,
+    },
+}  # fmt: skip
+MOVE_MARGIN = 0.10  # a waiting job moves for a score that is better by so much
+PATIENCE_S = 60.0  # waiting so long counts as little even for the shortest job
+PATIENCE_SHARE = 0.1
+DIGITS = 6  # scores are compared rounded, so that noise of the last bit decides nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What of a job matters to where it goes. Amounts are on each of ``nodes`` nodes."""
+
+    objective: str
+    cpu_milli: int
+    memory_bytes: int
+    gpu_milli: int
+    nodes: int
+    wall_s: int
+    accelerator: str = ""
+    software: Sequence[str] = ()
+    centres: Sequence[str] = ()
+    deadline_in_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolFacts:
+    """What is known of a pool for one job, at one instant.
+
+    ``largest`` is the largest node that is up; ``fitting_nodes`` how many nodes could hold a part
+    of the job if they were empty. ``amount_micro`` is what the job may cost at most there, and
+    ``payable_micro`` the part that no voucher pays; None where the pool has no price. Each text in
+    ``blocked_inputs`` and ``funds_reason`` is empty where nothing stands against the pool.
+    """
+
+    pool: str
+    is_open: bool = True
+    silent_s: float | None = 0.0
+    fault: str = ""
+    whole: Capacity
+    free: Capacity
+    largest: Capacity
+    fitting_nodes: int
+    gpu_model: str = ""
+    software: Sequence[str] = ()
+    maintenance_in_s: float | None = None
+    has_account: bool = True
+    is_in_contract: bool = True
+    blocked_inputs: Sequence[str] = ()
+    allocation_reason: str = ""
+    amount_micro: int | None
+    payable_micro: int | None
+    voucher_reason: str = ""
+    funds_reason: str = ""
+    start_s: float = 0.0
+    start_p90_s: float = 0.0
+    bytes_to_move: int = 0
+    link_bytes_per_s: int | None = None
+    energy_wh: float | None = None
+    carbon_g: float | None = None
+    reliability: float = 1.0
+
+    @property
+    def transfer_s(self) -> float:
+        """How long the inputs take to get there."""
+        if not self.bytes_to_move or not self.link_bytes_per_s:
+            return 0.0
+        return self.bytes_to_move / self.link_bytes_per_s
+
+
+@dataclass(frozen=True)
+class Check:
+    """One filter: whether the pool passes it, and if not, what was asked and what is there."""
+
+    name: str
+    passed: bool
+    asked: str = ""
+    there: str = ""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a score: the value it is from, what it scores (0 to 1), and its weight."""
+
+    name: str
+    value: float | None
+    unit: str
+    score: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found of one pool. Without a failed check it has terms and a score."""
+
+    pool: str
+    checks: Sequence[Check]
+    terms: Sequence[Term] = ()
+    score: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the job may go there."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failed(self) -> list[Check]:
+        """The filters that keep the job from there."""
+        return [check for check in self.checks if not check.passed]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The answer: every pool with every term, and the one that was chosen."""
+
+    objective: str
+    verdicts: Sequence[Verdict]
+    chosen: str | None
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def verdict_on(self, pool: str) -> Verdict | None:
+        """What was found of one pool."""
+        return next((verdict for verdict in self.verdicts if verdict.pool == pool), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The choice as JSON."""
+        return asdict(self)
+
+
+def choose(wish: Wish, pools: Sequence[PoolFacts], *, now_only: bool = False) -> Choice:
+    """The best pool for a job, and why.
+
+    With ``now_only`` a pool must also have room at this instant; else room in the empty pool is
+    enough. Equal scores go to the pool whose name comes first.
+    """
+    checks = {facts.pool: _checks(wish, facts, now_only=now_only) for facts in pools}
+    passing = [facts for facts in pools if all(check.passed for check in checks[facts.pool])]
+    prices = [facts.payable_micro for facts in passing if facts.payable_micro is not None]
+    carbons = [facts.carbon_g for facts in passing if facts.carbon_g is not None]
+    least_price, least_carbon = min(prices, default=0), min(carbons, default=0.0)
+    weights = WEIGHTS[wish.objective]
+    verdicts = []
+    for facts in sorted(pools, key=lambda facts: facts.pool):
+        terms = []
+        if facts in passing:
+            terms = _terms(wish, facts, weights, least_price, least_carbon)
+        score = round(sum(term.score * term.weight for term in terms), DIGITS) if terms else None
+        verdicts.append(Verdict(facts.pool, checks[facts.pool], terms, score))
+    scored = [verdict for verdict in verdicts if verdict.score is not None]
+    best = max(scored, key=lambda verdict: verdict.score or 0.0, default=None)
+    return Choice(wish.objective, verdicts, best.pool if best else None, dict(weights))
+
+
+def should_move(choice: Choice, present: str, *, margin: float = MOVE_MARGIN) -> bool:
+    """Whether a job that waits at ``present`` is better off where the choice says.
+
+    It moves for a score better by the margin, or if ``present`` may not have it any more.
+    """
+    if choice.chosen is None or choice.chosen == present:
+        return False
+    here, there = choice.verdict_on(present), choice.verdict_on(choice.chosen)
+    assert there is not None
+    assert there.score is not None
+    return here is None or here.score is None or there.score >= here.score + margin
+
+
+def facts_as_dict(wish: Wish, pools: Sequence[PoolFacts]) -> dict[str, Any]:
+    """The facts of a choice as JSON."""
+    return {"wish": asdict(wish), "pools": [asdict(facts) for facts in pools]}
+
+
+def replay(facts: Mapping[str, Any], *, now_only: bool = False) -> Choice:
+    """The choice that follows from kept facts."""
+    pools = [
+        PoolFacts(**{**kept, **{name: Capacity(**kept[name]) for name in _CAPACITIES}})
+        for kept in facts["pools"]
+    ]
+    return choose(Wish(**facts["wish"]), pools, now_only=now_only)
+
+
+_CAPACITIES = ("whole", "free", "largest")
+
+
+# --- filters -------------------------------------------------------------------------------------
+
+
+def _checks(wish: Wish, facts: PoolFacts, *, now_only: bool) -> list[Check]:
+    """Every filter, in the order in which people would ask."""
+    centre = facts.pool.split("/", maxsplit=1)[0]
+    missing = sorted(set(wish.software) - set(facts.software))
+    length = float(wish.wall_s) + facts.transfer_s
+    checks = [
+        Check(
+            "wished", not wish.centres or centre in wish.centres, ", ".join(wish.centres), centre
+        ),
+        Check("open", facts.is_open),
+        Check("heard", facts.silent_s is not None and not facts.fault, "", facts.fault),
+        *_resource_checks(wish, facts),
+        Check(
+            "accelerator",
+            not wish.gpu_milli or accepts(wish.accelerator, facts.gpu_model),
+            wish.accelerator,
+            facts.gpu_model,
+        ),
+        Check("software", not missing, ", ".join(missing)),
+        Check("inputs", not facts.blocked_inputs, "", "; ".join(facts.blocked_inputs)),
+        Check("account", facts.has_account),
+        Check("contract", facts.is_in_contract),
+        Check("price", facts.amount_micro is not None),
+        Check("allocation", not facts.allocation_reason, "", facts.allocation_reason),
+        Check("funds", not facts.funds_reason, "", facts.funds_reason),
+        Check(
+            "maintenance",
+            facts.maintenance_in_s is None or facts.start_s + length <= facts.maintenance_in_s,
+            f"{facts.start_s + length:.0f} s",
+            "" if facts.maintenance_in_s is None else f"{facts.maintenance_in_s:.0f} s",
+        ),
+        Check(
+            "deadline",
+            wish.deadline_in_s is None or facts.start_s + length <= wish.deadline_in_s,
+            "" if wish.deadline_in_s is None else f"{wish.deadline_in_s:.0f} s",
+            f"{facts.start_s + length:.0f} s",
+        ),
+    ]
+    if now_only:
+        need = _times(Capacity(wish.cpu_milli, wish.memory_bytes, wish.gpu_milli), wish.nodes)
+        short = facts.free.shortfall(need)
+        asked, there = ("", "") if not short else (f"{short[0][1]}", f"{short[0][2]} {short[0][0]}")
+        checks.append(Check("room", not short, asked, there))
+    return checks
+
+
+def _resource_checks(wish: Wish, facts: PoolFacts) -> list[Check]:
+    """Whether the empty pool could ever run the job, on one node and on all it needs."""
+    each = Capacity(wish.cpu_milli, wish.memory_bytes, wish.gpu_milli)
+    whole = facts.whole.shortfall(_times(each, wish.nodes))
+    one = facts.largest.shortfall(each)
+    asked, there = "", ""
+    for name, needed, has in [*whole, *one][:1]:
+        asked, there = f"{needed} {name}", f"{has} {name}"
+    return [
+        Check("resources", not whole and not one, asked, there),
+        Check(
+            "nodes", facts.fitting_nodes >= wish.nodes, str(wish.nodes), str(facts.fitting_nodes)
+        ),
+    ]
+
+
+def _times(capacity: Capacity, count: int) -> Capacity:
+    return Capacity(
+        capacity.cpu_milli * count, capacity.memory_bytes * count, capacity.gpu_milli * count
+    )
+
+
+# --- terms ---------------------------------------------------------------------------------------
+
+
+def _terms(
+    wish: Wish,
+    facts: PoolFacts,
+    weights: Mapping[str, float],
+    least_price: int,
+    least_carbon: float,
+) -> list[Term]:
+    patience_s = max(PATIENCE_S, PATIENCE_SHARE * wish.wall_s)
+    scores: dict[str, tuple[float | None, str, float]] = {
+        "price": (facts.payable_micro, "micro-CNY", _against(least_price, facts.payable_micro)),
+        "start": (facts.start_s, "s", patience_s / (patience_s + facts.start_s)),
+        "transfer": (facts.transfer_s, "s", patience_s / (patience_s + facts.transfer_s)),
+        # What is not known is taken as middling: neither a reason to go there nor against it.
+        "carbon": (facts.carbon_g, "g", _against(least_carbon, facts.carbon_g)),
+        "reliability": (facts.reliability, "", facts.reliability),
+    }
+    return [
+        Term(name, value, unit, round(score, DIGITS), weights[name])
+        for name, (value, unit, score) in scores.items()
+    ]
+
+
+def _against(least: float, value: float | None) -> float:
+    if value is None:
+        return 0.5
+    return 1.0 if value <= 0 else min(1.0, max(least, 0.0) / value)

@@ -1,0 +1,35 @@
+"""Tables of compute."""
+
+from haihe.compute.models.centres import (
+    Allocation,
+    Centre,
+    MaintenanceWindow,
+    Node,
+    Offer,
+    PersonAccount,
+    Pool,
+)
+from haihe.compute.models.contracts import Contract, Quote
+from haihe.compute.models.jobs import Attempt, Job, Reservation, Settlement, UsageRecord
+from haihe.compute.models.network import Agent, Decision, Enrolment, Sample
+
+__all__ = [
+    "Agent",
+    "Allocation",
+    "Attempt",
+    "Centre",
+    "Contract",
+    "Decision",
+    "Enrolment",
+    "Job",
+    "MaintenanceWindow",
+    "Node",
+    "Offer",
+    "PersonAccount",
+    "Pool",
+    "Quote",
+    "Reservation",
+    "Sample",
+    "Settlement",
+    "UsageRecord",
+]

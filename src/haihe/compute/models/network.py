@@ -1,0 +1,118 @@
+"""Tables of the network: agents, what they report over time, and how placement decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import Q
+
+from haihe.compute.models.centres import Centre, Pool
+from haihe.compute.models.jobs import Job
+from haihe.kernel.models import Entity
+from haihe.parties.models import Person
+
+
+class Enrolment(Entity):
+    """A one-time token with which an agent joins a centre. Only its hash is kept."""
+
+    centre = models.ForeignKey(Centre, on_delete=models.PROTECT, related_name="enrolments")
+    token_hash = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="+")
+
+    def __str__(self) -> str:
+        return f"{self.centre_id} until {self.expires_at:%Y-%m-%d %H:%M}"
+
+
+class AgentQuerySet(models.QuerySet["Agent"]):
+    """Reads of agents."""
+
+    def in_force(self) -> Self:
+        """Agents that may speak for their centre."""
+        return self.filter(revoked_at=None)
+
+
+class Agent(Entity):
+    """What speaks for a centre: its key, and how far the exchange with it has come.
+
+    ``epoch`` grows each time the agent starts, so that of two processes with one key only the
+    later one is heard; ``started`` and ``exchanged`` are the numbers of its latest start and of
+    the latest exchange since. ``reported`` is the number of the last report that was applied.
+    """
+
+    centre = models.ForeignKey(Centre, on_delete=models.PROTECT, related_name="agents")
+    public_key = models.CharField(max_length=64, unique=True)
+    version = models.CharField(max_length=40, blank=True)
+    epoch = models.PositiveIntegerField(default=0)
+    started = models.PositiveBigIntegerField(default=0)
+    exchanged = models.PositiveBigIntegerField(default=0)
+    reported = models.PositiveBigIntegerField(default=0)
+    seen_at = models.DateTimeField(null=True, blank=True)
+    clock_ahead_ms = models.BigIntegerField(default=0)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[AgentQuerySet] = AgentQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["centre"], condition=Q(revoked_at=None), name="one_agent_per_centre"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"agent of {self.centre_id}"
+
+
+class SampleQuerySet(models.QuerySet["Sample"]):
+    """Reads of telemetry."""
+
+    def between(self, pool: Pool, metric: str, since: datetime, until: datetime) -> Self:
+        """A pool's samples of one metric, the oldest first."""
+        return self.filter(pool=pool, metric=metric, at__gte=since, at__lt=until).order_by("at")
+
+
+class Sample(models.Model):
+    """One metric of a pool over one span of time: down-sampled as it grows old."""
+
+    pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="samples")
+    metric = models.CharField(max_length=40)
+    span_s = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    mean = models.FloatField()
+    low = models.FloatField()
+    high = models.FloatField()
+    count = models.PositiveIntegerField(default=1)
+
+    objects: ClassVar[SampleQuerySet] = SampleQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["pool", "metric", "span_s", "at"], name="sample_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.mean}"
+
+
+class Decision(Entity):
+    """Why a job was placed where it was: the facts of each pool then, and what followed from them.
+
+    The result can be computed again from the facts; :mod:`haihe.compute.domain.choice` does both.
+    """
+
+    class Occasion(models.TextChoices):
+        PLACED = "placed"
+        MOVED = "moved"
+        AGAIN = "again"
+
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="decisions")
+    occasion = models.CharField(max_length=8, choices=Occasion.choices)
+    facts = models.JSONField()
+    result = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"{self.occasion} {self.job_id}"
