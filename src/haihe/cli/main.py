@@ -41,6 +41,7 @@ COMMANDS = {
     "ledger": ledger.app,
     "dataset": data.dataset,
     "agreement": data.agreement,
+    "agent": compute.agent,
     "centre": compute.centre,
     "pool": compute.pool,
     "offer": compute.offer,

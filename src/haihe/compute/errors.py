@@ -188,6 +188,19 @@ class AgentRunsAlready(Conflict):
 
 
 @dataclass(kw_only=True, eq=False)
+class BadAgentConfig(Invalid):
+    """An agent's file that cannot be used."""
+
+    code: ClassVar[str] = "compute.bad_agent_config"
+    template: ClassVar[str] = gettext_noop(
+        "The agent cannot be set up from {path}: {reason}. Enrol first, or correct the file."
+    )
+
+    path: str
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
 class AgentUnknown(Unauthenticated):
     """A request that no agent in force has signed."""
 

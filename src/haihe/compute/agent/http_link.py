@@ -94,12 +94,23 @@ class HttpLink:
                 while piece := file.read(PIECE_BYTES):
                     yield piece
 
-        self._send("PUT", address, content=pieces(), sha256=sha256_of(path))
+        # With a length it is not sent in chunks, which not every proxy passes on.
+        length = {"Content-Length": str(path.stat().st_size)}
+        self._send("PUT", address, content=pieces(), sha256=sha256_of(path), headers=length)
 
-    def _send(self, method: str, address: str, *, content: Any, sha256: str) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        address: str,
+        *,
+        content: Any,
+        sha256: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        signed = self._headers(method, address, sha256)
         try:
             response = self.client.request(
-                method, address, content=content, headers=self._headers(method, address, sha256)
+                method, address, content=content, headers={**signed, **(headers or {})}
             )
         except httpx.HTTPError as error:
             raise LinkDown(reason=str(error) or type(error).__name__) from error
@@ -107,7 +118,7 @@ class HttpLink:
         return response
 
     def _headers(self, method: str, address: str, sha256: str) -> dict[str, str]:
-        path = self.client.build_request(method, address).url.raw_path.decode()
+        path = self.client.build_request(method, address).url.path
         return headers_for(self.key, self.agent_id, method, path, sha256)
 
 

@@ -60,9 +60,9 @@ class Kept:
 
 
 class Journal:
-    """The journal in a folder."""
+    """The journal in a folder. Only a simulation, whose disk cannot fail, is not durable."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_durable: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(folder / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -72,7 +72,7 @@ class Journal:
             raise AgentRunsAlready(folder=str(folder)) from None
         self._db = sqlite3.connect(folder / "journal.sqlite3", isolation_level=None, timeout=10)
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'OFF'}")
         self._db.executescript(_TABLES)
         self._is_writing = False
 

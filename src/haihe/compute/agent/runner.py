@@ -71,6 +71,7 @@ class Agent:
     backends: Mapping[str, Backend]
     folder: Folder
     metrics: Metrics = lambda pool: {}
+    report_every: timedelta = REPORT_EVERY
     epoch: int = 0
     _number: int = 0
     _faults: dict[str, str] = field(default_factory=dict)
@@ -129,7 +130,7 @@ class Agent:
         items = []
         for pool, backend in self.backends.items():
             last = self._observed.get(pool)
-            if last is not None and now() - last < REPORT_EVERY:
+            if last is not None and now() - last < self.report_every:
                 continue
             try:
                 report = backend.report()

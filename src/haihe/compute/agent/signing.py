@@ -15,7 +15,7 @@ KEY_FILE = "agent.key"
 
 
 def signed_text(method: str, path: str, content_sha256: str) -> bytes:
-    """What is signed of a request: its method, its path with query, and the hash of its body."""
+    """What is signed of a request: its method, its path (unquoted), and the hash of its body."""
     return "\n".join((method.upper(), path, content_sha256)).encode()
 
 

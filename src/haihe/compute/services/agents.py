@@ -19,7 +19,7 @@ from haihe.compute.services.centres import find_centre
 from haihe.compute.services.embedded import EMBEDDED
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
-from haihe.kernel.errors import MissingRecord
+from haihe.kernel.errors import HaiheError, MissingRecord
 from haihe.kernel.ids import parse_id
 from haihe.kernel.work import unit_of_work
 from haihe.policy.domain import Principal, system_principal
@@ -122,12 +122,11 @@ def authenticate_agent(
     AgentUnknown
         If there is no such agent, it was revoked, or the signature is not its own.
     """
-    found = (
-        Agent.objects.in_force()
-        .select_related("centre")
-        .filter(pk=parse_id(agent_id, kind="agent"))
-        .first()
-    )
+    try:
+        pk = parse_id(agent_id, kind="agent")
+    except HaiheError:
+        raise AgentUnknown from None
+    found = Agent.objects.in_force().select_related("centre").filter(pk=pk).first()
     if found is None or found.public_key.startswith(EMBEDDED):
         raise AgentUnknown
     try:

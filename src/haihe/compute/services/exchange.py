@@ -8,12 +8,12 @@ it believes the agent alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from haihe.compute.agent.messages import (
     AccountItem,
@@ -38,8 +38,10 @@ from haihe.kernel.work import unit_of_work
 
 OFFERS_AT_ONCE = 200
 SEEN_EVERY = timedelta(seconds=15)  # an exchange that says nothing is written down so often
+IS_CLAIMED = ExpressionWrapper(Q(claimed_at__isnull=False), output_field=BooleanField())
 UNWANTED = Q(withdraw_requested_at__isnull=False) | Q(job__cancel_requested_at__isnull=False)
 MESSAGE_LENGTH = 400
+IS_UNWANTED = ExpressionWrapper(UNWANTED, output_field=BooleanField())
 
 log = structlog.get_logger(__name__)
 
@@ -66,17 +68,24 @@ def hear(agent_id: UUID, said: Exchange) -> Answer:
                 agent.reported = report.number
         keep_pool_reports(agent.centre, said.pools, said.faults)
         go, revoked = _claim(agent, said.accepted)
-        mine = Attempt.objects.unfinished().filter(pool__centre=agent.centre).order_by("pk")
-        claimed = mine.filter(claimed_at__isnull=False)
-        forgotten = claimed.exclude(pk__in=said.held or ()) if started else mine.none()
+        mine = list(
+            Attempt.objects.unfinished()
+            .filter(pool__centre=agent.centre)
+            .annotate(is_claimed=IS_CLAIMED, is_unwanted=IS_UNWANTED)
+            .order_by("pk")
+            .values_list("pk", "is_claimed", "is_unwanted")
+        )
+        known = set(said.held or ())
+        offers = [pk for pk, claimed, unwanted in mine if not claimed and not unwanted]
+        forgotten = [pk for pk, claimed, _ in mine if started and claimed and pk not in known]
         answer = Answer(
             epoch=agent.epoch,
             answered_at=now(),
             heard=agent.reported,
-            offers=_orders(mine.filter(claimed_at=None).exclude(UNWANTED)[:OFFERS_AT_ONCE]),
+            offers=_orders(offers[:OFFERS_AT_ONCE]),
             go=go,
             revoked=revoked,
-            cancel=list(claimed.filter(UNWANTED).values_list("pk", flat=True)),
+            cancel=[pk for pk, claimed, unwanted in mine if claimed and unwanted],
             forgotten=_orders(forgotten),
         )
         is_news = started or said.accepted or said.reports or said.pools or said.faults
@@ -196,10 +205,10 @@ def _claim(agent: Agent, accepted: Iterable[UUID]) -> tuple[list[UUID], list[UUI
     return [pk for pk in wanted if pk in claimed], [pk for pk in wanted if pk not in claimed]
 
 
-def _orders(attempts: QuerySet[Attempt]) -> list[Order]:
-    wanted = list(attempts.select_related("job__quote", "pool"))
-    if not wanted:
+def _orders(attempts: Sequence[UUID]) -> list[Order]:
+    if not attempts:
         return []
+    wanted = Attempt.objects.filter(pk__in=attempts).select_related("job__quote", "pool")
     accounts = {
         (account.centre_id, account.person_id): account
         for account in PersonAccount.objects.filter(
@@ -209,7 +218,7 @@ def _orders(attempts: QuerySet[Attempt]) -> list[Order]:
     }
     return [
         _order(attempt, accounts.get((attempt.pool.centre_id, attempt.job.created_by_id)))
-        for attempt in wanted
+        for attempt in wanted.order_by("pk")
     ]
 
 

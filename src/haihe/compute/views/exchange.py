@@ -68,7 +68,7 @@ def _for_agents(method: str) -> Callable[[View], View]:
             agent = authenticate_agent(
                 request.headers.get(AGENT_HEADER, ""),
                 method=method,
-                path=request.get_full_path(),
+                path=request.path,
                 content_sha256=request.headers.get(CONTENT_HEADER, ""),
                 signature=request.headers.get(SIGNATURE_HEADER, ""),
             )
