@@ -1,0 +1,208 @@
+"""Planning a whole queue at once: who starts now, and where.
+
+The order is priority, then urgency (a deadline that leaves no slack), then the organisation whose
+dominant share of the network is least (Ghodsi et al., "Dominant Resource Fairness", NSDI 2011),
+then age. A job takes the best pool that has room for it. The first job that finds no room anywhere
+gets a reservation at its best pool (EASY back-fill, Lifka, JSSPP 1995): later jobs may still start
+there if they end before it can start, or take only what it will leave.
+
+Jobs that ask for the same are one class. Room only shrinks within a round, so a class that found
+none is looked at no more, and the cost of a round follows what is placed and how many kinds of
+jobs wait, not how many jobs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+Resources = tuple[int, int, int]  # milli-CPUs, bytes, milli-GPUs
+
+
+@dataclass(frozen=True)
+class JobClass:
+    """What jobs of one kind need, and the pools they may go to, the best first."""
+
+    need: Resources
+    wall_s: int
+    pools: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One waiting job. ``job`` is any key of the caller's; smaller ``age_rank`` is older."""
+
+    job: int
+    organisation: int
+    kind: int
+    priority: int = 0
+    is_urgent: bool = False
+    age_rank: int = 0
+
+
+@dataclass
+class PoolState:
+    """A pool at the beginning of a round.
+
+    ``running`` are remaining seconds and resources of what runs there. ``waiting_room`` is how
+    many jobs may be sent beyond what fits, to wait in the scheduler's own queue.
+    """
+
+    free: Resources
+    running: Sequence[tuple[float, Resources]] = ()
+    waiting_room: int = 0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A job that starts now."""
+
+    job: int
+    pool: int
+
+
+@dataclass
+class Plan:
+    """What a round decided: placements in order, and the jobs that hold a reservation, by pool."""
+
+    placements: list[Placement] = field(default_factory=list)
+    reserved: dict[int, int] = field(default_factory=dict)
+    blocked_kinds: set[int] = field(default_factory=set)
+
+
+@dataclass
+class _Room:
+    """What is left of a pool in this round, and what a reservation keeps of it."""
+
+    free: Resources
+    running: Sequence[tuple[float, Resources]]
+    waiting_room: int
+    shadow_s: float | None = None
+    spare: Resources = (0, 0, 0)
+    placed: list[tuple[float, Resources]] = field(default_factory=list)
+
+    def takes(self, need: Resources, wall_s: int) -> bool:
+        """Whether a job can start without delaying the reservation."""
+        if not _fits(need, self.free):
+            return self.waiting_room > 0
+        return self.shadow_s is None or wall_s <= self.shadow_s or _fits(need, self.spare)
+
+    def take(self, need: Resources, wall_s: int) -> None:
+        """Start a job."""
+        if not _fits(need, self.free):
+            self.waiting_room -= 1
+            return
+        self.free = _minus(self.free, need)
+        self.placed.append((float(wall_s), need))
+        if self.shadow_s is not None and wall_s > self.shadow_s:
+            self.spare = _minus(self.spare, need)
+
+    def reserve(self, need: Resources) -> bool:
+        """Keep the earliest start that ``need`` can have here; False if it never fits."""
+        free = self.free
+        for remaining_s, held in sorted([*self.running, *self.placed]):
+            free = _plus(free, held)
+            if _fits(need, free):
+                self.shadow_s, self.spare = remaining_s, _minus(free, need)
+                return True
+        return False
+
+
+def plan(
+    waiting: Iterable[Waiting],
+    kinds: Sequence[JobClass],
+    pools: Sequence[PoolState],
+    *,
+    shares: Mapping[int, Resources],
+    whole: Resources,
+) -> Plan:
+    """Decide one round.
+
+    Parameters
+    ----------
+    waiting : jobs in any order.
+    kinds : what ``Waiting.kind`` counts into.
+    pools : what ``JobClass.pools`` counts into.
+    shares : what each organisation holds now, over all pools.
+    whole : what the network has, over all pools.
+
+    Returns
+    -------
+    Plan
+        With jobs placed in an order in which all of them fit.
+    """
+    rooms = [_Room(pool.free, pool.running, pool.waiting_room) for pool in pools]
+    held = defaultdict(lambda: (0, 0, 0), shares)
+    lines = _lines(waiting)
+    heap = [_key(line, queue[0], held, whole) for line, queue in lines.items()]
+    heapq.heapify(heap)
+    decided = Plan()
+    while heap:
+        key = heapq.heappop(heap)
+        line = key[-1]
+        queue = lines[line]
+        fresh = _key(line, queue[0], held, whole)
+        if fresh[:-1] > key[:-1]:  # its organisation was given something meanwhile
+            heapq.heappush(heap, fresh)
+            continue
+        organisation, kind, *_ = line
+        if kind in decided.blocked_kinds:
+            continue
+        asked = kinds[kind]
+        pool = next((p for p in asked.pools if rooms[p].takes(asked.need, asked.wall_s)), None)
+        if pool is None:
+            decided.blocked_kinds.add(kind)
+            _reserve(decided, rooms, asked, queue[0].job)
+            continue
+        rooms[pool].take(asked.need, asked.wall_s)
+        held[organisation] = _plus(held[organisation], asked.need)
+        decided.placements.append(Placement(queue.popleft().job, pool))
+        if queue:
+            heapq.heappush(heap, _key(line, queue[0], held, whole))
+    return decided
+
+
+_Line = tuple[int, int, int, bool]
+_Key = tuple[int, bool, float, int, _Line]
+
+
+def _lines(waiting: Iterable[Waiting]) -> dict[_Line, deque[Waiting]]:
+    """The jobs that differ in age alone, the oldest first."""
+    lines: dict[_Line, deque[Waiting]] = defaultdict(deque)
+    for job in sorted(waiting, key=lambda job: job.age_rank):
+        lines[job.organisation, job.kind, job.priority, job.is_urgent].append(job)
+    return lines
+
+
+def _key(line: _Line, head: Waiting, held: Mapping[int, Resources], whole: Resources) -> _Key:
+    share = dominant_share(held[line[0]], whole)
+    return (-head.priority, not head.is_urgent, share, head.age_rank, line)
+
+
+def dominant_share(held: Resources, whole: Resources) -> float:
+    """The largest share that an organisation has of any one resource of the network."""
+    return max((h / w for h, w in zip(held, whole, strict=True) if w), default=0.0)
+
+
+def _reserve(decided: Plan, rooms: Sequence[_Room], asked: JobClass, job: int) -> None:
+    """Keep a start for a blocked job at the best pool where none is kept yet."""
+    for pool in asked.pools:
+        if pool in decided.reserved:
+            return
+        if rooms[pool].reserve(asked.need):
+            decided.reserved[pool] = job
+            return
+
+
+def _fits(need: Resources, free: Resources) -> bool:
+    return need[0] <= free[0] and need[1] <= free[1] and need[2] <= free[2]
+
+
+def _minus(left: Resources, right: Resources) -> Resources:
+    return left[0] - right[0], left[1] - right[1], left[2] - right[2]
+
+
+def _plus(left: Resources, right: Resources) -> Resources:
+    return left[0] + right[0], left[1] + right[1], left[2] + right[2]
