@@ -56,12 +56,12 @@ def test_the_cheapest_pool_is_chosen_and_each_pool_has_its_reason(
     quote = make_quote(firm.member, memory_bytes=2 * GIB, wall_s=3_600)
     assert str(quote.pool) == "north/cheap"
     assert quote.reasons == [
-        "north/cheap: fits, at most 1.00 CNY",
-        "north/cpu: fits, at most 3.60 CNY",
-        "north/dear: fits, at most 9.00 CNY",
+        "north/cheap: fits, at most 1.00 CNY, score 0.943",
+        "north/cpu: fits, at most 3.60 CNY, score 0.690",
+        "north/dear: fits, at most 9.00 CNY, score 0.631",
         "north/free: no offer now",
         f"north/small: needs {2 * GIB} memory_bytes, has {GIB}",
-        "chosen north/cheap: the least at 1.00 CNY",
+        "chosen north/cheap: the best score, balanced",
         "no contract, no voucher",
     ]
     assert all(map(is_in_the_catalogue, quote.reasons))

@@ -46,6 +46,18 @@ class JobTooLarge(Refused):
 
 
 @dataclass(kw_only=True, eq=False)
+class NoPool(Refused):
+    """No pool may have the job; the nearest miss."""
+
+    code: ClassVar[str] = "compute.no_pool"
+    template: ClassVar[str] = gettext_noop("No pool may run job {job}. The nearest is {reason}.")
+
+    job: str
+    pool: str
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
 class NoOffer(Unavailable):
     """No open pool has an offer that holds now."""
 

@@ -25,6 +25,7 @@ STATES: Mapping[str, Label] = {
     JobState.FAILED: _("Failed"),
     JobState.CANCELLED: _("Cancelled"),
     AttemptState.LOST: _("Lost"),
+    AttemptState.WITHDRAWN: _("Withdrawn"),
 }
 TONES: Mapping[str, str] = {
     JobState.QUEUED: "idle",
@@ -34,6 +35,7 @@ TONES: Mapping[str, str] = {
     JobState.FAILED: "bad",
     JobState.CANCELLED: "warn",
     AttemptState.LOST: "bad",
+    AttemptState.WITHDRAWN: "idle",
 }
 REASONS: Mapping[str, Label] = {
     EndReason.EXITED: _("Its command ended"),
@@ -46,6 +48,7 @@ REASONS: Mapping[str, Label] = {
     EndReason.NODE_FAILED: _("Its node failed"),
     EndReason.ENDED_BY_CENTRE: _("Ended by the centre"),
     EndReason.NOT_STARTED: _("Could not be started"),
+    EndReason.WITHDRAWN: _("Taken back, to run elsewhere"),
 }
 ITEMS: Mapping[str, Label] = {
     "cpu": _("CPU"),
@@ -62,8 +65,24 @@ CONTRACT_TONES: Mapping[str, str] = {"draft": "info", "signed": "good"}
 QUOTE_REASONS = (
     gettext_noop("{0}: no offer now"),
     gettext_noop("{0}: needs {1} {2}, has {3}"),
-    gettext_noop("{0}: fits, at most {1}"),
-    gettext_noop("chosen {0}: the least at {1}"),
+    gettext_noop("{0}: is not among the centres that were asked for"),
+    gettext_noop("{0}: takes no jobs now"),
+    gettext_noop("{0}: its centre is not heard of"),
+    gettext_noop("{0}: needs {1} {2}, has {3}"),
+    gettext_noop("{0}: {1} of its nodes fit, {2} are needed"),
+    gettext_noop("{0}: has {1}, not {2}"),
+    gettext_noop("{0}: lacks {1}"),
+    gettext_noop("{0}: {1} may not go there"),
+    gettext_noop("{0}: the person has no account there"),
+    gettext_noop("{0}: is not of the contract's provider"),
+    gettext_noop("{0}: no allocation today"),
+    gettext_noop("{0}: the allocation would be exceeded"),
+    gettext_noop("{0}: {1} needed, {2} there"),
+    gettext_noop("{0}: its maintenance begins before the job could end"),
+    gettext_noop("{0}: the job would end after its deadline"),
+    gettext_noop("{0}: no room now"),
+    gettext_noop("{0}: fits, at most {1}, score {2}"),
+    gettext_noop("chosen {0}: the best score, {1}"),
     gettext_noop("no contract, no voucher"),
     gettext_noop("the contract has no reserved voucher: the firm pays all"),
     gettext_noop("voucher {0} pays {1} %, {2} are left of it"),

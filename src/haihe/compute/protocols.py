@@ -22,6 +22,7 @@ class InputCard:
     version: int
     bytes: int
     under: str
+    centres: tuple[str, ...] = ()  # where it may go; anywhere, if it names none
 
 
 class Inputs(Protocol):

@@ -210,6 +210,36 @@ def replay(facts: Mapping[str, Any], *, now_only: bool = False) -> Choice:
     return choose(Wish(**facts["wish"]), pools, now_only=now_only)
 
 
+def reason_of(pool: str, check: Check) -> str:
+    """In one sentence why a pool may not have a job."""
+    sentences = {
+        "wished": f"{pool}: is not among the centres that were asked for",
+        "open": f"{pool}: takes no jobs now",
+        "heard": f"{pool}: its centre is not heard of",
+        "resources": _resources_reason(pool, check),
+        "nodes": f"{pool}: {check.there} of its nodes fit, {check.asked} are needed",
+        "accelerator": f"{pool}: has {check.there or 'no accelerator'}, not {check.asked}",
+        "software": f"{pool}: lacks {check.asked}",
+        "inputs": f"{pool}: {check.there} may not go there",
+        "account": f"{pool}: the person has no account there",
+        "contract": f"{pool}: is not of the contract's provider",
+        "price": f"{pool}: no offer now",
+        "allocation": f"{pool}: {check.there}",
+        "funds": f"{pool}: {check.there}",
+        "maintenance": f"{pool}: its maintenance begins before the job could end",
+        "deadline": f"{pool}: the job would end after its deadline",
+        "room": f"{pool}: no room now",
+    }
+    return sentences[check.name]
+
+
+def _resources_reason(pool: str, check: Check) -> str:
+    if check.name != "resources":
+        return ""
+    needed, resource = check.asked.split()
+    return f"{pool}: needs {needed} {resource}, has {check.there.split()[0]}"
+
+
 _CAPACITIES = ("whole", "free", "largest")
 
 

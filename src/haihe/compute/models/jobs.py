@@ -125,6 +125,7 @@ class Reservation(Entity):
     cpu_milli = models.PositiveBigIntegerField()
     memory_bytes = models.PositiveBigIntegerField()
     gpu_milli = models.PositiveBigIntegerField()
+    wall_s = models.PositiveIntegerField(default=0)
     holds = models.JSONField(help_text="Pending transfers, one per payer.")
     placed_at = models.DateTimeField(null=True, blank=True)
     released_at = models.DateTimeField(null=True, blank=True)

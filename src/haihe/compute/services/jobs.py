@@ -80,7 +80,8 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
         holds = _hold_funds(jobs, quote)
         need = asdict(need_of(spec))
         Reservation.objects.bulk_create(
-            Reservation(job=job, pool=quote.pool, holds=holds[job.pk], **need) for job in jobs
+            Reservation(job=job, pool=quote.pool, holds=holds[job.pk], wall_s=spec.wall_s, **need)
+            for job in jobs
         )
         for job in jobs:
             for ref in spec.inputs:

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from haihe.compute.domain import (
+    BillLine,
     JobSpec,
     Share,
-    check_fits,
+    Subsidy,
     most_usage,
     price_usage,
     round_lines,
     split_bill,
     total_micro,
 )
-from haihe.compute.errors import JobTooLarge, NoOffer
-from haihe.compute.models import Contract, Offer, Pool, Quote
-from haihe.compute.protocols import FUNDING, INPUTS
+from haihe.compute.domain.choice import (
+    Choice,
+    PoolFacts,
+    Verdict,
+    Wish,
+    choose,
+    facts_as_dict,
+    reason_of,
+)
+from haihe.compute.errors import JobTooLarge, NoOffer, NoPool
+from haihe.compute.models import Contract, Offer, PersonAccount, Pool, Quote
+from haihe.compute.protocols import FUNDING, INPUTS, InputCard
+from haihe.compute.services.allocations import allocation_reason
 from haihe.compute.services.centres import offers_at
 from haihe.compute.services.contracts import check_within_contract, contract_in_force
+from haihe.compute.services.facts import (
+    PoolNow,
+    carbon_g,
+    energy_wh,
+    look_at_pools,
+    present_facts,
+    wish_of,
+)
 from haihe.kernel.clock import now
 from haihe.kernel.errors import MissingRecord
 from haihe.kernel.ids import parse_id
 from haihe.kernel.money import CNY, format_micro
 from haihe.kernel.work import unit_of_work
+from haihe.ledger.models import Account
 from haihe.ledger.services import open_account
 from haihe.parties.models import Organisation
 from haihe.parties.services import find_organisation
@@ -40,10 +61,10 @@ CASH = "cash"
 def request_quote(
     principal: Principal, spec: JobSpec, *, organisation: str, contract: str = ""
 ) -> Quote:
-    """Price a job at its limits, on the cheapest pool that can run it, and say why.
+    """Price a job at its limits on every pool, choose the best for its objective, and say why.
 
-    With a contract, only its provider's pools are asked, and its voucher, if it has one, pays its
-    share. Nothing is held yet.
+    With a contract only its provider's pools may have the job, and its voucher, if it has one,
+    pays its share. The comparison is kept with the quote. Nothing is held yet.
 
     Raises
     ------
@@ -59,27 +80,41 @@ def request_quote(
     at = now()
     agreed = contract_in_force(principal, contract, buyer, at) if contract else None
     inputs = [INPUTS.get().describe(principal, buyer.pk, ref, at=at) for ref in spec.inputs]
-    chosen, reasons = _choose_pool(spec, agreed, at)
-    lines = round_lines(price_usage(most_usage(spec), chosen.price))
-    amount = total_micro(lines) * spec.array
+    account = open_account(buyer.pk, CASH, CNY, name=buyer.name)
+    bidder = _Bidder(spec, principal, buyer, agreed, inputs, account, at)
+    pools = list(Pool.objects.select_related("centre__operator").order_by("centre__slug", "slug"))
+    bids = {bid.facts.pool: bid for bid in bidder.bids(pools)}
+    wish, facts = wish_of(spec, at), [bid.facts for bid in bids.values()]
+    choice = choose(wish, facts)
+    if choice.chosen is None:
+        # Who lacks only the money is told what it would cost, and by the ledger what is missing.
+        facts = [replace(fact, funds_reason="") for fact in facts]
+        choice = choose(wish, facts)
+    bid = bids[choice.chosen] if choice.chosen else _refuse(spec, choice, agreed)
+    assert bid.offer is not None
     if agreed is not None:
-        check_within_contract(agreed, amount)
-    shares, why = _shares(buyer, agreed, amount, spec.array, at)
-    reasons += [
-        why,
+        check_within_contract(agreed, bid.amount_micro)
+    reasons = [
+        *_pool_reasons(choice, bids),
+        bid.voucher_reason,
         *(f"{card.name}: {card.dataset}@{card.version}, {card.under}" for card in inputs),
     ]
     with unit_of_work():
         return Quote.objects.create(
             organisation=buyer,
-            pool=chosen.pool,
-            offer=chosen,
+            pool=bid.pool,
+            offer=bid.offer,
             contract=agreed,
             spec_data=spec.as_dict(),
-            lines=[asdict(line) for line in lines],
-            shares=shares,
+            lines=[asdict(line) for line in bid.lines],
+            shares=bid.shares,
             reasons=reasons,
-            amount_micro=amount,
+            comparison={
+                "facts": facts_as_dict(wish, facts),
+                "result": choice.as_dict(),
+                "offers": {name: str(b.offer.pk) for name, b in bids.items() if b.offer},
+            },
+            amount_micro=bid.amount_micro,
             expires_at=at + QUOTE_LIFE,
             created_by_id=principal.person_id,
         )
@@ -99,54 +134,157 @@ def find_quote(principal: Principal, quote_id: str | UUID) -> Quote:
     return quote
 
 
-def _choose_pool(spec: JobSpec, contract: Contract | None, at: datetime) -> tuple[Offer, list[str]]:
-    """The cheapest open pool that can ever run the job, with a word on each pool."""
-    pools = Pool.objects.open().select_related("centre__operator").order_by("centre__slug", "slug")
-    if contract is not None:
-        pools = pools.filter(centre__operator=contract.provider_id)
-    prices = offers_at(list(pools), at)
-    reasons: list[str] = []
-    misses: list[JobTooLarge] = []
-    candidates: list[tuple[int, Offer]] = []
-    for pool in pools:
-        offer = prices.get(pool.pk)
-        if offer is None:
-            reasons.append(f"{pool}: no offer now")
-            continue
-        try:
-            check_fits(spec, str(pool), pool.capacity)
-        except JobTooLarge as miss:
-            misses.append(miss)
-            reasons.append(f"{pool}: needs {miss.needed} {miss.resource}, has {miss.there}")
-            continue
-        cost = total_micro(price_usage(most_usage(spec), offer.price))
-        reasons.append(f"{pool}: fits, at most {format_micro(cost)}")
-        candidates.append((cost, offer))
-    if candidates:
-        cost, offer = min(candidates, key=lambda pair: pair[0])
-        return offer, [*reasons, f"chosen {offer.pool}: the least at {format_micro(cost)}"]
-    if misses:
-        raise min(misses, key=lambda miss: miss.needed - miss.there)
-    raise NoOffer(provider=contract.provider.name if contract else "any centre")
+@dataclass(frozen=True)
+class _Bid:
+    """What one pool would do the job for."""
+
+    pool: Pool
+    facts: PoolFacts
+    offer: Offer | None
+    lines: list[BillLine]
+    amount_micro: int
+    shares: list[dict[str, Any]]
+    voucher_reason: str
 
 
-def _shares(
-    buyer: Organisation, contract: Contract | None, amount_micro: int, jobs: int, at: datetime
-) -> tuple[list[dict[str, Any]], str]:
-    """Who pays which part, with the ratio that settlement uses again, and why.
+@dataclass(frozen=True)
+class _Bidder:
+    """Prices one job on many pools."""
 
-    The parts divide evenly among the jobs of an array, each of which is settled for itself.
-    """
-    subsidy, why = (
-        FUNDING.get().subsidy(contract.pk, at=at) if contract else (None, "no contract, no voucher")
-    )
-    account = open_account(buyer.pk, CASH, CNY, name=buyer.name)
-    firm = Share(buyer.name, str(account.pk), CNY, 0)
-    each = replace(subsidy, left_micro=subsidy.left_micro // jobs) if subsidy else None
-    shares = [
-        replace(share, amount_micro=share.amount_micro * jobs)
-        for share in split_bill(amount_micro // jobs, each, firm)
+    spec: JobSpec
+    principal: Principal
+    buyer: Organisation
+    contract: Contract | None
+    inputs: list[InputCard]
+    account: Account
+    at: datetime
+
+    def bids(self, pools: list[Pool]) -> list[_Bid]:
+        """The bids of all pools, in as many queries as for one."""
+        offers = offers_at(pools, self.at)
+        accounts = set(
+            PersonAccount.objects.filter(person=self.principal.person_id).values_list(
+                "centre_id", flat=True
+            )
+        )
+        subsidy, why = (None, "no contract, no voucher")
+        if self.contract is not None:
+            subsidy, why = FUNDING.get().subsidy(self.contract.pk, at=self.at)
+        wish = wish_of(self.spec, self.at)
+        return [
+            self._bid(seen, offers.get(seen.pool.pk), accounts, subsidy, why, wish)
+            for seen in look_at_pools(pools, self.at)
+        ]
+
+    def _bid(
+        self,
+        seen: PoolNow,
+        offer: Offer | None,
+        accounts: set[UUID],
+        subsidy: Subsidy | None,
+        why: str,
+        wish: Wish,
+    ) -> _Bid:
+        pool, agreed = seen.pool, self.contract
+        is_in_contract = agreed is None or pool.centre.operator_id == agreed.provider_id
+        lines, amount, shares = [], None, []
+        if offer is not None:
+            lines = round_lines(price_usage(most_usage(self.spec), offer.price))
+            amount = total_micro(lines) * self.spec.array
+            shares = self._shares(amount, subsidy if is_in_contract else None)
+        payable = sum(share["amount_micro"] for share in shares if share["asset"] == CNY)
+        energy = energy_wh(self.spec, pool)
+        facts = PoolFacts(
+            pool=str(pool),
+            whole=pool.capacity,
+            free=seen.free,
+            largest=pool.capacity,
+            fitting_nodes=1,
+            gpu_model=pool.gpu_model,
+            software=tuple(pool.software),
+            has_account=not pool.needs_account or pool.centre_id in accounts,
+            is_in_contract=is_in_contract,
+            blocked_inputs=tuple(
+                card.dataset
+                for card in self.inputs
+                if card.centres and pool.centre.slug not in card.centres
+            ),
+            allocation_reason=allocation_reason(self.spec, self.buyer, pool, self.at),
+            amount_micro=amount,
+            payable_micro=None if amount is None else payable,
+            funds_reason=self._funds_reason(payable),
+            bytes_to_move=sum(card.bytes for card in self.inputs),
+            link_bytes_per_s=pool.centre.link_bytes_per_s,
+            energy_wh=energy,
+            carbon_g=carbon_g(energy, pool),
+        )
+        facts = present_facts(facts, seen, wish, self.at)
+        return _Bid(pool, facts, offer, lines, amount or 0, shares, why)
+
+    def _shares(self, amount_micro: int, subsidy: Subsidy | None) -> list[dict[str, Any]]:
+        """Who pays which part, with the ratio that settlement uses again.
+
+        The parts divide evenly among the jobs of an array, each of which is settled for itself.
+        """
+        jobs = self.spec.array
+        firm = Share(self.buyer.name, str(self.account.pk), CNY, 0)
+        each = replace(subsidy, left_micro=subsidy.left_micro // jobs) if subsidy else None
+        ratio = {subsidy.account_id: subsidy.ratio_percent} if subsidy else {}
+        return [
+            {
+                **asdict(share),
+                "amount_micro": share.amount_micro * jobs,
+                "ratio_percent": ratio.get(share.account_id, 0),
+            }
+            for share in split_bill(amount_micro // jobs, each, firm)
+        ]
+
+    def _funds_reason(self, payable_micro: int) -> str:
+        there = self.account.available_micro
+        if there is None or payable_micro <= there:
+            return ""
+        return f"{format_micro(payable_micro)} needed, {format_micro(there)} there"
+
+
+def _refuse(spec: JobSpec, choice: Choice, contract: Contract | None) -> NoReturn:
+    """No pool may have the job: the nearest miss, which is the pool that most filters pass."""
+    open_ones = [
+        verdict
+        for verdict in choice.verdicts
+        if not {"open", "price", "contract"} & {check.name for check in verdict.failed}
     ]
-    ratio = {subsidy.account_id: subsidy.ratio_percent} if subsidy else {}
-    data = [{**asdict(share), "ratio_percent": ratio.get(share.account_id, 0)} for share in shares]
-    return data, why
+    if not open_ones:
+        raise NoOffer(provider=contract.provider.name if contract else "any centre")
+    nearest = min(open_ones, key=lambda verdict: (len(verdict.failed), _shortfall(verdict)))
+    if any(check.name == "resources" for check in nearest.failed):
+        check = next(check for check in nearest.failed if check.name == "resources")
+        needed, resource = check.asked.split()
+        raise JobTooLarge(
+            job=spec.name,
+            pool=nearest.pool,
+            resource=resource,
+            needed=int(needed),
+            there=int(check.there.split()[0]),
+        )
+    raise NoPool(
+        job=spec.name, pool=nearest.pool, reason=reason_of(nearest.pool, nearest.failed[0])
+    )
+
+
+def _shortfall(verdict: Verdict) -> int:
+    for check in verdict.failed:
+        if check.name == "resources":
+            return int(check.asked.split()[0]) - int(check.there.split()[0])
+    return 0
+
+
+def _pool_reasons(choice: Choice, bids: Mapping[str, _Bid]) -> list[str]:
+    """A sentence on each pool, and which one was chosen."""
+    said = []
+    for verdict in choice.verdicts:
+        if verdict.failed:
+            said.append(reason_of(verdict.pool, verdict.failed[0]))
+        else:
+            amount = format_micro(bids[verdict.pool].amount_micro)
+            said.append(f"{verdict.pool}: fits, at most {amount}, score {verdict.score:.3f}")
+    return [*said, f"chosen {choice.chosen}: the best score, {choice.objective}"]

@@ -1,0 +1,208 @@
+"""What is known of every pool for one job: the facts that the choice of a centre is made from.
+
+As many queries for twenty pools as for one. What differs from job to job (price, funds, agreements)
+and what differs from moment to moment (room, silence, maintenance) are gathered apart, since a
+waiting job keeps the first and is looked at again with the second.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Count, Q
+
+from haihe.compute.domain import AttemptState, Capacity, EndReason, JobSpec, need_of
+from haihe.compute.domain.accelerators import accelerator_of
+from haihe.compute.domain.choice import PoolFacts, Wish
+from haihe.compute.models import Agent, Attempt, MaintenanceWindow, Node, Pool, Reservation
+from haihe.compute.services.embedded import EMBEDDED
+
+SILENT_AFTER = timedelta(minutes=2)
+RELIABILITY_DAYS = 30
+PRIOR_GOOD, PRIOR_ALL = 19, 20  # a pool of which nothing is known counts as 95 % reliable
+NOTHING = Capacity(0, 0, 0)
+
+
+@dataclass(frozen=True)
+class PoolNow:
+    """What is known of a pool at one moment, whatever the job."""
+
+    pool: Pool
+    free: Capacity
+    nodes: Sequence[Capacity]
+    silent_s: float | None
+    maintenance_at: datetime | None
+    reliability: float
+    running: Sequence[tuple[float, Capacity]]
+
+
+def wish_of(spec: JobSpec, at: datetime) -> Wish:
+    """What of a spec matters to where it goes."""
+    deadline = spec.deadline_at
+    return Wish(
+        objective=spec.objective,
+        cpu_milli=spec.cpu_milli,
+        memory_bytes=spec.memory_bytes,
+        gpu_milli=spec.gpu_milli,
+        nodes=spec.nodes,
+        wall_s=spec.wall_s,
+        accelerator=spec.accelerator,
+        software=tuple(spec.software),
+        centres=tuple(spec.centres),
+        deadline_in_s=(deadline - at).total_seconds() if deadline else None,
+    )
+
+
+def look_at_pools(pools: Iterable[Pool], at: datetime) -> list[PoolNow]:
+    """All pools as they are at this moment."""
+    shown = list(pools)
+    held = Reservation.objects.held_by_pool(shown)
+    nodes: dict[UUID, list[Capacity]] = defaultdict(list)
+    for node in Node.objects.filter(pool__in=shown, condition=Node.Condition.UP):
+        nodes[node.pool_id].append(Capacity(node.cpu_milli, node.memory_bytes, node.gpus * 1_000))
+    windows = _next_windows(shown, at)
+    silence = _silence(shown, at)
+    reliability = _reliability(shown, at)
+    running = _running(shown, at)
+    return [
+        PoolNow(
+            pool=pool,
+            free=pool.capacity.minus(held.get(pool.pk, NOTHING)),
+            nodes=nodes.get(pool.pk) or [pool.capacity],
+            silent_s=silence.get(pool.centre_id),
+            maintenance_at=windows.get(pool.pk),
+            reliability=reliability.get(pool.pk, PRIOR_GOOD / PRIOR_ALL),
+            running=running.get(pool.pk, []),
+        )
+        for pool in shown
+    ]
+
+
+def present_facts(facts: PoolFacts, seen: PoolNow, wish: Wish, at: datetime) -> PoolFacts:
+    """The facts of a pool with what has changed since they were gathered."""
+    pool = seen.pool
+    each = Capacity(wish.cpu_milli, wish.memory_bytes, wish.gpu_milli)
+    starts_s = expected_start_s(seen, _times(each, wish.nodes))
+    until = seen.maintenance_at
+    return replace(
+        facts,
+        is_open=pool.is_open and pool.centre.is_open,
+        silent_s=seen.silent_s,
+        fault=pool.fault,
+        whole=pool.capacity,
+        free=seen.free,
+        largest=_largest(seen.nodes),
+        fitting_nodes=sum(not node.shortfall(each) for node in seen.nodes),
+        maintenance_in_s=None if until is None else max(0.0, (until - at).total_seconds()),
+        start_s=starts_s,
+        start_p90_s=starts_s,
+        reliability=round(seen.reliability, 4),
+    )
+
+
+def expected_start_s(seen: PoolNow, need: Capacity) -> float:
+    """When a job could start if what runs takes all the time it asked for: an upper estimate."""
+    free = seen.free
+    if not free.shortfall(need):
+        return 0.0
+    for remaining_s, held in sorted(seen.running, key=lambda pair: pair[0]):
+        free = Capacity(
+            free.cpu_milli + held.cpu_milli,
+            free.memory_bytes + held.memory_bytes,
+            free.gpu_milli + held.gpu_milli,
+        )
+        if not free.shortfall(need):
+            return round(remaining_s, 1)
+    return 0.0
+
+
+def energy_wh(spec: JobSpec, pool: Pool) -> float | None:
+    """What a job may draw at most: its cards at board power, and its share of the pool's rest."""
+    hours = spec.wall_s / 3_600
+    need = need_of(spec)
+    cards = accelerator_of(pool.gpu_model).watts * need.gpu_milli / 1_000
+    if pool.watts_busy is None:
+        return round(hours * cards, 3) if cards else None
+    share = max(
+        need.cpu_milli / pool.cpu_milli,
+        need.memory_bytes / pool.memory_bytes,
+        need.gpu_milli / pool.gpu_milli if pool.gpu_milli else 0.0,
+    )
+    return round(hours * share * pool.watts_busy, 3)
+
+
+def carbon_g(energy: float | None, pool: Pool) -> float | None:
+    """The carbon of an amount of energy at the pool's centre."""
+    intensity = pool.centre.carbon_g_per_kwh
+    return None if energy is None or intensity is None else round(energy / 1_000 * intensity, 3)
+
+
+# --- queries -------------------------------------------------------------------------------------
+
+
+def _next_windows(pools: Sequence[Pool], at: datetime) -> dict[UUID, datetime]:
+    """When each pool's present or next maintenance begins."""
+    windows = MaintenanceWindow.objects.filter(
+        pool__in=pools, withdrawn_at=None, ends_at__gt=at
+    ).order_by("-begins_at")
+    return {window.pool_id: window.begins_at for window in windows}
+
+
+def _silence(pools: Sequence[Pool], at: datetime) -> Mapping[UUID, float | None]:
+    """For how long each centre's agent has been silent; None where it is not heard of.
+
+    The platform's own process counts as present: what it has not yet looked at, it will.
+    """
+    found: dict[UUID, float | None] = {}
+    for agent in Agent.objects.in_force().filter(centre__in={pool.centre_id for pool in pools}):
+        if agent.public_key.startswith(EMBEDDED):
+            found[agent.centre_id] = 0.0
+        elif agent.seen_at is not None and at - agent.seen_at <= SILENT_AFTER:
+            found[agent.centre_id] = round((at - agent.seen_at).total_seconds(), 1)
+    return found
+
+
+def _reliability(pools: Sequence[Pool], at: datetime) -> dict[UUID, float]:
+    """The share of a month's attempts that did not fail by the centre's fault, smoothed."""
+    counts = (
+        Attempt.objects.filter(
+            pool__in=pools, finished_at__gt=at - timedelta(days=RELIABILITY_DAYS)
+        )
+        .exclude(state=AttemptState.WITHDRAWN)
+        .values_list("pool")
+        .annotate(
+            ended=Count("pk"),
+            failed=Count("pk", filter=Q(end_reason__in=[EndReason.LOST, EndReason.NODE_FAILED])),
+        )
+    )
+    return {
+        pool: (ended - failed + PRIOR_GOOD) / (ended + PRIOR_ALL) for pool, ended, failed in counts
+    }
+
+
+def _running(pools: Sequence[Pool], at: datetime) -> dict[UUID, list[tuple[float, Capacity]]]:
+    """What each pool's started jobs hold, and for how long they may still hold it."""
+    found: dict[UUID, list[tuple[float, Capacity]]] = defaultdict(list)
+    started = Reservation.objects.filter(
+        pool__in=pools, placed_at__isnull=False, released_at=None
+    ).values_list("pool", "placed_at", "wall_s", "cpu_milli", "memory_bytes", "gpu_milli")
+    for pool, placed_at, wall_s, cpu, memory, gpu in started:
+        assert placed_at is not None
+        left = max(1.0, wall_s - (at - placed_at).total_seconds())
+        found[pool].append((left, Capacity(cpu, memory, gpu)))
+    return found
+
+
+def _largest(nodes: Sequence[Capacity]) -> Capacity:
+    """The largest node, by cards, then memory, then CPUs."""
+    return max(nodes, key=lambda n: (n.gpu_milli, n.memory_bytes, n.cpu_milli), default=NOTHING)
+
+
+def _times(capacity: Capacity, count: int) -> Capacity:
+    return Capacity(
+        capacity.cpu_milli * count, capacity.memory_bytes * count, capacity.gpu_milli * count
+    )
