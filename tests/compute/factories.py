@@ -10,6 +10,7 @@ from uuid import UUID
 from haihe.compute.domain import FINAL, spec_from
 from haihe.compute.models import Job, Quote
 from haihe.compute.services import jobs, quotes
+from haihe.compute.services.holds import CASH
 from haihe.compute.tasks import Dispatcher
 from haihe.kernel.ids import new_id
 from haihe.kernel.money import CNY, MICRO
@@ -25,7 +26,7 @@ _numbers = count(1)
 
 def cash_of(organisation: Organisation) -> Account:
     """An organisation's account in CNY, read afresh."""
-    found = ledger.open_account(organisation.pk, quotes.CASH, CNY, name=organisation.name)
+    found = ledger.open_account(organisation.pk, CASH, CNY, name=organisation.name)
     return Account.objects.get(pk=found.pk)
 
 

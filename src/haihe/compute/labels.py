@@ -48,6 +48,7 @@ REASONS: Mapping[str, Label] = {
     EndReason.NODE_FAILED: _("Its node failed"),
     EndReason.ENDED_BY_CENTRE: _("Ended by the centre"),
     EndReason.NOT_STARTED: _("Could not be started"),
+    EndReason.DEADLINE: _("Could not be done by its deadline"),
     EndReason.WITHDRAWN: _("Taken back, to run elsewhere"),
 }
 ITEMS: Mapping[str, Label] = {

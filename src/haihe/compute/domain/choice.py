@@ -63,6 +63,7 @@ class PoolFacts:
     of the job if they were empty. ``amount_micro`` is what the job may cost at most there, and
     ``payable_micro`` the part that no voucher pays; None where the pool has no price. Each text in
     ``blocked_inputs`` and ``funds_reason`` is empty where nothing stands against the pool.
+    ``has_room`` is asked only when a job is to start: a quote leaves it as it is.
     """
 
     pool: str
@@ -91,6 +92,7 @@ class PoolFacts:
     energy_wh: float | None = None
     carbon_g: float | None = None
     reliability: float = 1.0
+    has_room: bool = True
 
     @property
     def transfer_s(self) -> float:
@@ -159,13 +161,9 @@ class Choice:
         return asdict(self)
 
 
-def choose(wish: Wish, pools: Sequence[PoolFacts], *, now_only: bool = False) -> Choice:
-    """The best pool for a job, and why.
-
-    With ``now_only`` a pool must also have room at this instant; else room in the empty pool is
-    enough. Equal scores go to the pool whose name comes first.
-    """
-    checks = {facts.pool: _checks(wish, facts, now_only=now_only) for facts in pools}
+def choose(wish: Wish, pools: Sequence[PoolFacts]) -> Choice:
+    """The best pool for a job, and why. Equal scores go to the pool whose name comes first."""
+    checks = {facts.pool: _checks(wish, facts) for facts in pools}
     passing = [facts for facts in pools if all(check.passed for check in checks[facts.pool])]
     prices = [facts.payable_micro for facts in passing if facts.payable_micro is not None]
     carbons = [facts.carbon_g for facts in passing if facts.carbon_g is not None]
@@ -201,13 +199,14 @@ def facts_as_dict(wish: Wish, pools: Sequence[PoolFacts]) -> dict[str, Any]:
     return {"wish": asdict(wish), "pools": [asdict(facts) for facts in pools]}
 
 
-def replay(facts: Mapping[str, Any], *, now_only: bool = False) -> Choice:
+def facts_from(kept: Mapping[str, Any]) -> PoolFacts:
+    """The facts of one pool, read from JSON."""
+    return PoolFacts(**{**kept, **{name: Capacity(**kept[name]) for name in _CAPACITIES}})
+
+
+def replay(facts: Mapping[str, Any]) -> Choice:
     """The choice that follows from kept facts."""
-    pools = [
-        PoolFacts(**{**kept, **{name: Capacity(**kept[name]) for name in _CAPACITIES}})
-        for kept in facts["pools"]
-    ]
-    return choose(Wish(**facts["wish"]), pools, now_only=now_only)
+    return choose(Wish(**facts["wish"]), [facts_from(kept) for kept in facts["pools"]])
 
 
 def reason_of(pool: str, check: Check) -> str:
@@ -246,12 +245,12 @@ _CAPACITIES = ("whole", "free", "largest")
 # --- filters -------------------------------------------------------------------------------------
 
 
-def _checks(wish: Wish, facts: PoolFacts, *, now_only: bool) -> list[Check]:
+def _checks(wish: Wish, facts: PoolFacts) -> list[Check]:
     """Every filter, in the order in which people would ask."""
     centre = facts.pool.split("/", maxsplit=1)[0]
     missing = sorted(set(wish.software) - set(facts.software))
     length = float(wish.wall_s) + facts.transfer_s
-    checks = [
+    return [
         Check(
             "wished", not wish.centres or centre in wish.centres, ", ".join(wish.centres), centre
         ),
@@ -283,13 +282,8 @@ def _checks(wish: Wish, facts: PoolFacts, *, now_only: bool) -> list[Check]:
             "" if wish.deadline_in_s is None else f"{wish.deadline_in_s:.0f} s",
             f"{facts.start_s + length:.0f} s",
         ),
+        Check("room", facts.has_room),
     ]
-    if now_only:
-        need = _times(Capacity(wish.cpu_milli, wish.memory_bytes, wish.gpu_milli), wish.nodes)
-        short = facts.free.shortfall(need)
-        asked, there = ("", "") if not short else (f"{short[0][1]}", f"{short[0][2]} {short[0][0]}")
-        checks.append(Check("room", not short, asked, there))
-    return checks
 
 
 def _resource_checks(wish: Wish, facts: PoolFacts) -> list[Check]:

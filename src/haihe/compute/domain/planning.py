@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Resources = tuple[int, int, int]  # milli-CPUs, bytes, milli-GPUs
+Job = Hashable
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class JobClass:
 class Waiting:
     """One waiting job. ``job`` is any key of the caller's; smaller ``age_rank`` is older."""
 
-    job: int
-    organisation: int
+    job: Job
+    organisation: Hashable
     kind: int
     priority: int = 0
     is_urgent: bool = False
@@ -57,10 +58,11 @@ class PoolState:
 
 @dataclass(frozen=True)
 class Placement:
-    """A job that starts now."""
+    """A job that starts now. ``roomy`` are the pools of its class that could have taken it."""
 
-    job: int
+    job: Job
     pool: int
+    roomy: Sequence[int]
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Plan:
     """What a round decided: placements in order, and the jobs that hold a reservation, by pool."""
 
     placements: list[Placement] = field(default_factory=list)
-    reserved: dict[int, int] = field(default_factory=dict)
+    reserved: dict[int, Job] = field(default_factory=dict)
     blocked_kinds: set[int] = field(default_factory=set)
 
 
@@ -115,7 +117,7 @@ def plan(
     kinds: Sequence[JobClass],
     pools: Sequence[PoolState],
     *,
-    shares: Mapping[int, Resources],
+    shares: Mapping[Hashable, Resources],
     whole: Resources,
 ) -> Plan:
     """Decide one round.
@@ -134,16 +136,17 @@ def plan(
         With jobs placed in an order in which all of them fit.
     """
     rooms = [_Room(pool.free, pool.running, pool.waiting_room) for pool in pools]
-    held = defaultdict(lambda: (0, 0, 0), shares)
+    held: dict[Hashable, Resources] = defaultdict(lambda: (0, 0, 0), shares)
     lines = _lines(waiting)
-    heap = [_key(line, queue[0], held, whole) for line, queue in lines.items()]
+    numbers = {line: number for number, line in enumerate(lines)}
+    heap = [_key(line, queue[0], held, whole, numbers) for line, queue in lines.items()]
     heapq.heapify(heap)
     decided = Plan()
     while heap:
         key = heapq.heappop(heap)
         line = key[-1]
         queue = lines[line]
-        fresh = _key(line, queue[0], held, whole)
+        fresh = _key(line, queue[0], held, whole, numbers)
         if fresh[:-1] > key[:-1]:  # its organisation was given something meanwhile
             heapq.heappush(heap, fresh)
             continue
@@ -151,21 +154,21 @@ def plan(
         if kind in decided.blocked_kinds:
             continue
         asked = kinds[kind]
-        pool = next((p for p in asked.pools if rooms[p].takes(asked.need, asked.wall_s)), None)
-        if pool is None:
+        roomy = [p for p in asked.pools if rooms[p].takes(asked.need, asked.wall_s)]
+        if not roomy:
             decided.blocked_kinds.add(kind)
             _reserve(decided, rooms, asked, queue[0].job)
             continue
-        rooms[pool].take(asked.need, asked.wall_s)
+        rooms[roomy[0]].take(asked.need, asked.wall_s)
         held[organisation] = _plus(held[organisation], asked.need)
-        decided.placements.append(Placement(queue.popleft().job, pool))
+        decided.placements.append(Placement(queue.popleft().job, roomy[0], roomy))
         if queue:
-            heapq.heappush(heap, _key(line, queue[0], held, whole))
+            heapq.heappush(heap, _key(line, queue[0], held, whole, numbers))
     return decided
 
 
-_Line = tuple[int, int, int, bool]
-_Key = tuple[int, bool, float, int, _Line]
+_Line = tuple[Hashable, int, int, bool]
+_Key = tuple[int, bool, float, int, int, _Line]
 
 
 def _lines(waiting: Iterable[Waiting]) -> dict[_Line, deque[Waiting]]:
@@ -176,9 +179,16 @@ def _lines(waiting: Iterable[Waiting]) -> dict[_Line, deque[Waiting]]:
     return lines
 
 
-def _key(line: _Line, head: Waiting, held: Mapping[int, Resources], whole: Resources) -> _Key:
+def _key(
+    line: _Line,
+    head: Waiting,
+    held: Mapping[Hashable, Resources],
+    whole: Resources,
+    numbers: Mapping[_Line, int],
+) -> _Key:
     share = dominant_share(held[line[0]], whole)
-    return (-head.priority, not head.is_urgent, share, head.age_rank, line)
+    # The line's number keeps apart what is equal in all that matters.
+    return (-head.priority, not head.is_urgent, share, head.age_rank, numbers[line], line)
 
 
 def dominant_share(held: Resources, whole: Resources) -> float:
@@ -186,7 +196,7 @@ def dominant_share(held: Resources, whole: Resources) -> float:
     return max((h / w for h, w in zip(held, whole, strict=True) if w), default=0.0)
 
 
-def _reserve(decided: Plan, rooms: Sequence[_Room], asked: JobClass, job: int) -> None:
+def _reserve(decided: Plan, rooms: Sequence[_Room], asked: JobClass, job: Job) -> None:
     """Keep a start for a blocked job at the best pool where none is kept yet."""
     for pool in asked.pools:
         if pool in decided.reserved:

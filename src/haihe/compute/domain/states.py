@@ -74,6 +74,7 @@ class EndReason(StrEnum):
     NODE_FAILED = "node-failed"
     ENDED_BY_CENTRE = "ended-by-centre"
     WITHDRAWN = "withdrawn"
+    DEADLINE = "deadline"
 
 
 NOT_THE_JOBS_FAULT = (EndReason.LOST, EndReason.NODE_FAILED)

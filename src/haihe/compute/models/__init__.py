@@ -10,7 +10,7 @@ from haihe.compute.models.centres import (
     Pool,
 )
 from haihe.compute.models.contracts import Contract, Quote
-from haihe.compute.models.jobs import Attempt, Job, Reservation, Settlement, UsageRecord
+from haihe.compute.models.jobs import Attempt, Job, JobKind, Reservation, Settlement, UsageRecord
 from haihe.compute.models.network import Agent, Decision, Enrolment, Sample
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Decision",
     "Enrolment",
     "Job",
+    "JobKind",
     "MaintenanceWindow",
     "Node",
     "Offer",

@@ -17,6 +17,20 @@ from haihe.parties.models import Organisation, Person
 from haihe.policy.domain import Resource
 
 
+class JobKind(models.Model):
+    """What jobs that may go to the same pools at the same price have in common.
+
+    Thousands of waiting jobs are of few kinds, and a kind is looked at once in a round.
+    """
+
+    key = models.CharField(primary_key=True, max_length=64)
+    wish = models.JSONField()
+    bids = models.JSONField(help_text="Each pool that may run it: its facts and the offer.")
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     """Reads of jobs."""
 
@@ -52,6 +66,7 @@ class Job(Entity):
     array_index = models.PositiveIntegerField(default=0)
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="jobs")
     offer = models.ForeignKey(Offer, on_delete=models.PROTECT, related_name="jobs")
+    kind = models.ForeignKey(JobKind, on_delete=models.PROTECT, related_name="jobs", null=True)
     name = models.CharField(max_length=64)
     state = models.CharField(
         max_length=10, choices=[(s.value, s.value) for s in JobState], default=JobState.QUEUED
@@ -110,6 +125,14 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
             Sum("cpu_milli"), Sum("memory_bytes"), Sum("gpu_milli")
         )
         return {pool: Capacity(cpu, memory, gpu) for pool, cpu, memory, gpu in sums}
+
+    def held_by_organisation(self) -> dict[UUID, Capacity]:
+        """What each organisation's started jobs hold, over all pools."""
+        started = self.filter(placed_at__isnull=False, released_at=None)
+        sums = started.values_list("job__organisation").annotate(
+            Sum("cpu_milli"), Sum("memory_bytes"), Sum("gpu_milli")
+        )
+        return {one: Capacity(cpu, memory, gpu) for one, cpu, memory, gpu in sums}
 
     def free_of(self, pool: Pool) -> Capacity:
         """What is left of a pool beside what started jobs hold."""

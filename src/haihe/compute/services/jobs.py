@@ -9,29 +9,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
-from uuid import UUID, uuid5
+from typing import BinaryIO
+from uuid import UUID
 
 from haihe.compute.backends import LogChunk
 from haihe.compute.backends import read_log as read_log_file
 from haihe.compute.domain import FINAL, need_of
 from haihe.compute.errors import NoSuchFile, QuoteExpired, QuoteUsed
-from haihe.compute.models import Contract, Job, Quote, Reservation
+from haihe.compute.models import Contract, Job, Pool, Quote, Reservation
 from haihe.compute.protocols import INPUTS
 from haihe.compute.services.contracts import check_within_contract
+from haihe.compute.services.holds import hold_funds
+from haihe.compute.services.kinds import kind_of_quote
 from haihe.compute.services.own import listed_organisations
-from haihe.compute.services.quotes import CASH, find_quote
+from haihe.compute.services.quotes import find_quote
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
 from haihe.kernel.ids import parse_id
-from haihe.kernel.money import CNY
 from haihe.kernel.outbox import emit
 from haihe.kernel.pagination import DEFAULT_LIMIT, Page, paginate, paginate_list
 from haihe.kernel.settings import load_settings
 from haihe.kernel.work import unit_of_work
-from haihe.ledger.domain import Kind, TransferOrder
-from haihe.ledger.services import open_account, transfer
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize, is_allowed
 
@@ -59,6 +58,7 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
         Quote.objects.select_for_update().get(pk=quote.pk)
         _check_quote(quote)
         spec = quote.spec
+        kind = kind_of_quote(quote, _pools_by_name())
         jobs = Job.objects.bulk_create(
             [
                 Job(
@@ -68,6 +68,7 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
                     array_index=index,
                     pool=quote.pool,
                     offer=quote.offer,
+                    kind=kind,
                     name=spec.name,
                     amount_micro=quote.amount_micro // spec.array,
                     priority=priority,
@@ -77,7 +78,7 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
                 for index in range(spec.array)
             ]
         )
-        holds = _hold_funds(jobs, quote)
+        holds = hold_funds(jobs, quote)
         need = asdict(need_of(spec))
         Reservation.objects.bulk_create(
             Reservation(job=job, pool=quote.pool, holds=holds[job.pk], wall_s=spec.wall_s, **need)
@@ -245,6 +246,11 @@ def _check_quote(quote: Quote) -> None:
         check_within_contract(quote.contract, quote.amount_micro)
 
 
+def _pools_by_name() -> dict[str, UUID]:
+    pools = Pool.objects.values_list("centre__slug", "slug", "pk")
+    return {f"{centre}/{pool}": pk for centre, pool, pk in pools}
+
+
 def _record_submission(principal: Principal, job: Job, quote: Quote) -> None:
     record(
         "job.submitted",
@@ -259,33 +265,3 @@ def _record_submission(principal: Principal, job: Job, quote: Quote) -> None:
         },
         parties=[job.organisation_id, job.provider_id],
     )
-
-
-def _hold_funds(jobs: Sequence[Job], quote: Quote) -> dict[UUID, list[dict[str, Any]]]:
-    """Pending transfers from each payer to the provider for each job, all or none."""
-    provider = quote.pool.centre.operator
-    orders: list[TransferOrder] = []
-    holds: dict[UUID, list[dict[str, Any]]] = {job.pk: [] for job in jobs}
-    for share in quote.shares:
-        asset = share["asset"]
-        code = CASH if asset == CNY else VOUCHER_RECEIVABLE
-        target = open_account(provider.pk, code, asset, name=provider.name)
-        for job in jobs:
-            amount = share["amount_micro"] // len(jobs)
-            hold_id = uuid5(job.pk, f"hold:{share['account_id']}")
-            orders.append(
-                TransferOrder(
-                    transfer_id=hold_id,
-                    kind=Kind.PENDING,
-                    debit_account_id=UUID(share["account_id"]),
-                    credit_account_id=target.pk,
-                    amount_micro=amount,
-                    asset=asset,
-                    reason="job-hold",
-                    reference=f"job:{job.pk}",
-                    group_id=uuid5(job.pk, "hold"),
-                )
-            )
-            holds[job.pk].append({**share, "amount_micro": amount, "hold_id": str(hold_id)})
-    transfer(orders)
-    return holds

@@ -42,6 +42,7 @@ from haihe.compute.services.facts import (
     present_facts,
     wish_of,
 )
+from haihe.compute.services.holds import CASH
 from haihe.kernel.clock import now
 from haihe.kernel.errors import MissingRecord
 from haihe.kernel.ids import parse_id
@@ -55,7 +56,6 @@ from haihe.policy.domain import Principal
 from haihe.policy.services import authorize
 
 QUOTE_LIFE = timedelta(minutes=15)
-CASH = "cash"
 
 
 def request_quote(

@@ -29,6 +29,7 @@ from haihe.compute.domain import (
 )
 from haihe.compute.domain.metering import Doubt, believable, doubts_of
 from haihe.compute.models import Attempt, Job, Reservation, Settlement, UsageRecord
+from haihe.compute.services.kinds import kind_without
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.crash import crash_point
@@ -97,6 +98,9 @@ def end_attempt(attempt_id: UUID, end: AttemptEnd) -> Job | None:
         and job.cancel_requested_at is None
         and tries_of(job) < MAX_ATTEMPTS
     ):
+        if end.reason in NOT_THE_JOBS_FAULT and job.kind is not None:
+            job.kind = kind_without(job.kind, attempt.pool_id)
+            job.save(update_fields=["kind"])
         requeue_job(job, end.reason)
         return job
     usage = _record_usage(job, attempt, end) if end.usage else None
@@ -109,7 +113,7 @@ def lock_job(pk: UUID) -> Job:
     """A job that nobody else changes until the unit of work ends, with what settling it needs."""
     Job.objects.select_for_update().get(pk=pk)
     return Job.objects.select_related(
-        "quote__contract", "offer", "reservation", "pool__centre", "organisation"
+        "quote__contract", "offer", "kind", "reservation", "pool__centre", "organisation"
     ).get(pk=pk)
 
 
