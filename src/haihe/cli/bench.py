@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -36,7 +36,7 @@ def core(as_json: AsJson = False) -> None:
         result["ledger"]["postgres_missing"] = postgres.INSTALL
     else:
         with postgres.server(fast=False) as url:
-            result["ledger"]["postgres_per_s"] = run_apart("postgres", url)["per_s"]
+            result["ledger"]["postgres_per_s"] = run_apart("postgres", database_url=url)["per_s"]
     if as_json:
         print_json(result)
         return
@@ -44,8 +44,24 @@ def core(as_json: AsJson = False) -> None:
         show_record({part: "", **figures}, as_json=False)
 
 
-def run_apart(part: str, database_url: str = "") -> dict[str, Any]:
-    """Run a part of the core benchmark in a process and home of its own."""
+@app.command("dispatch")
+def dispatch(
+    centres: Annotated[int, typer.Option(min=1, max=1_000)] = 20,
+    queued: Annotated[int, typer.Option(min=1, max=100_000)] = 10_000,
+    as_json: AsJson = False,
+) -> None:
+    """A whole queue of jobs planned over all centres at once, and one by one."""
+    result = run_apart(str(centres), str(queued), module="haihe.cli.bench_dispatch")
+    if as_json:
+        print_json(result)
+    else:
+        show_record(result, as_json=False)
+
+
+def run_apart(
+    *arguments: str, module: str = "haihe.cli.bench_core", database_url: str = ""
+) -> dict[str, Any]:
+    """Run a benchmark's module in a process and home of its own."""
     with tempfile.TemporaryDirectory(prefix="haihe-bench-") as home:
         environment: Mapping[str, str] = {
             **os.environ,
@@ -54,7 +70,7 @@ def run_apart(part: str, database_url: str = "") -> dict[str, Any]:
             "HAIHE_LOG_LEVEL": "error",
         }
         done = subprocess.run(  # noqa: S603 (our own module)
-            [sys.executable, "-m", "haihe.cli.bench_core", part],
+            [sys.executable, "-m", module, *arguments],
             env=environment,
             stdout=subprocess.PIPE,
             text=True,

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from haihe import __version__
 from haihe.cli import bench, platform
+from haihe.cli.simulate import simulate
 from haihe.compute import cli as compute
 from haihe.data import cli as data
 from haihe.evidence import cli as evidence
@@ -60,6 +61,7 @@ COMMANDS = {
 for _name, _commands in COMMANDS.items():
     app.add_typer(_commands, name=_name)
 platform.add_commands(app)
+app.command("simulate")(simulate)
 
 
 @app.callback()

@@ -6,7 +6,7 @@ With ``--wait`` before the folder it stays, for a scheduler that takes its end f
 knows is in the folder:
 
     lock             held by the living supervisor; whoever can take it knows that none lives
-    supervisor.json  process ids, written when the command has started
+    supervisor.json  its process id and node, written when the command is about to start
     cancel           if it appears, the job is ended
     log.txt          what the job printed
     result.json      reason, exit code and metered usage; written last, atomically
@@ -122,10 +122,24 @@ class _Run:
 
     @classmethod
     def start(cls, folder: Path, order: dict[str, Any]) -> _Run:
-        """Start the command, confined and limited."""
+        """Start the command, confined and limited.
+
+        That it begins is written first: whoever dies in between has perhaps begun it.
+        """
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        begun = folder / "supervisor.json"
+        supervised.replace_json(begun, {"pid": os.getpid(), "node": platform.node()})
+        try:
+            process = cls._popen(folder, order)
+        except OSError:
+            begun.unlink()
+            raise
+        return cls(folder, order, process, time.monotonic())
+
+    @staticmethod
+    def _popen(folder: Path, order: dict[str, Any]) -> subprocess.Popen[bytes]:
         with (folder / "log.txt").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 (running what people submit is the purpose)
+            return subprocess.Popen(  # noqa: S603 (running what people submit is the purpose)
                 order["command"],
                 cwd=folder / "work",
                 env=_environment(order),
@@ -135,11 +149,6 @@ class _Run:
                 start_new_session=True,
                 preexec_fn=lambda: _confine(folder, order),
             )
-        supervised.replace_json(
-            folder / "supervisor.json",
-            {"pid": os.getpid(), "group": process.pid, "node": platform.node()},
-        )
-        return cls(folder, order, process, time.monotonic())
 
     def watch(self) -> None:
         """Meter the command until it ends or a limit is reached."""

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 Resources = tuple[int, int, int]  # milli-CPUs, bytes, milli-GPUs
-Job = Hashable
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class JobClass:
 class Waiting:
     """One waiting job. ``job`` is any key of the caller's; smaller ``age_rank`` is older."""
 
-    job: Job
-    organisation: Hashable
+    job: UUID
+    organisation: UUID
     kind: int
     priority: int = 0
     is_urgent: bool = False
@@ -60,7 +60,7 @@ class PoolState:
 class Placement:
     """A job that starts now. ``roomy`` are the pools of its class that could have taken it."""
 
-    job: Job
+    job: UUID
     pool: int
     roomy: Sequence[int]
 
@@ -70,7 +70,7 @@ class Plan:
     """What a round decided: placements in order, and the jobs that hold a reservation, by pool."""
 
     placements: list[Placement] = field(default_factory=list)
-    reserved: dict[int, Job] = field(default_factory=dict)
+    reserved: dict[int, UUID] = field(default_factory=dict)
     blocked_kinds: set[int] = field(default_factory=set)
 
 
@@ -117,7 +117,7 @@ def plan(
     kinds: Sequence[JobClass],
     pools: Sequence[PoolState],
     *,
-    shares: Mapping[Hashable, Resources],
+    shares: Mapping[UUID, Resources],
     whole: Resources,
 ) -> Plan:
     """Decide one round.
@@ -136,7 +136,7 @@ def plan(
         With jobs placed in an order in which all of them fit.
     """
     rooms = [_Room(pool.free, pool.running, pool.waiting_room) for pool in pools]
-    held: dict[Hashable, Resources] = defaultdict(lambda: (0, 0, 0), shares)
+    held: dict[UUID, Resources] = defaultdict(lambda: (0, 0, 0), shares)
     lines = _lines(waiting)
     numbers = {line: number for number, line in enumerate(lines)}
     heap = [_key(line, queue[0], held, whole, numbers) for line, queue in lines.items()]
@@ -167,7 +167,7 @@ def plan(
     return decided
 
 
-_Line = tuple[Hashable, int, int, bool]
+_Line = tuple[UUID, int, int, bool]
 _Key = tuple[int, bool, float, int, int, _Line]
 
 
@@ -182,7 +182,7 @@ def _lines(waiting: Iterable[Waiting]) -> dict[_Line, deque[Waiting]]:
 def _key(
     line: _Line,
     head: Waiting,
-    held: Mapping[Hashable, Resources],
+    held: Mapping[UUID, Resources],
     whole: Resources,
     numbers: Mapping[_Line, int],
 ) -> _Key:
@@ -196,7 +196,7 @@ def dominant_share(held: Resources, whole: Resources) -> float:
     return max((h / w for h, w in zip(held, whole, strict=True) if w), default=0.0)
 
 
-def _reserve(decided: Plan, rooms: Sequence[_Room], asked: JobClass, job: Job) -> None:
+def _reserve(decided: Plan, rooms: Sequence[_Room], asked: JobClass, job: UUID) -> None:
     """Keep a start for a blocked job at the best pool where none is kept yet."""
     for pool in asked.pools:
         if pool in decided.reserved:

@@ -7,7 +7,7 @@ at both: rounds of several processes may overlap, and the database is never held
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from haihe.compute.domain.choice import (
     facts_as_dict,
     should_move,
 )
-from haihe.compute.domain.planning import JobClass, Placement, PoolState, Waiting, plan
+from haihe.compute.domain.planning import JobClass, Placement, Plan, PoolState, Waiting, plan
 from haihe.compute.models import (
     Agent,
     Attempt,
@@ -122,7 +122,7 @@ def withdraw_to_move() -> int:
     )
     if not waiting:
         return 0
-    view = _View.of(now())
+    view = View.of(now())
     moved = 0
     for attempt in waiting:
         if attempt.job.kind is None or _moves_of(attempt.job) >= MOVES_LIMIT:
@@ -138,45 +138,69 @@ def withdraw_to_move() -> int:
 
 def place() -> int:
     """Plan the whole queue and offer what fits to the agents."""
+    planned = plan_queue()
+    return 0 if planned is None else planned.write()
+
+
+def plan_queue() -> Round | None:
+    """One round's plan of the queue as it is now; None, if nothing waits."""
     queue = list(
         Job.objects.filter(state=JobState.QUEUED, cancel_requested_at=None)
         .order_by("pk")
-        .values_list("pk", "organisation_id", "kind_id", "priority", "deadline_at", "offer_id")[
-            :QUEUE_LIMIT
-        ]
+        .values_list("pk", "organisation_id", "kind_id", "priority", "deadline_at")[:QUEUE_LIMIT]
     )
     if not queue:
-        return 0
+        return None
     for pk in [row[0] for row in queue if row[2] is None]:
         give_kind(pk)  # it is placed in the next round
-    view = _View.of(now())
-    kinds = {
-        row.key: read_kind(row) for row in JobKind.objects.filter(key__in={r[2] for r in queue})
-    }
-    keys = sorted(kinds)
-    choices = {key: view.choice_of(kinds[key]) for key in keys}
-    numbers = {key: number for number, key in enumerate(keys)}
+    view = View.of(now())
+    rows = JobKind.objects.in_bulk({row[2] for row in queue if row[2] is not None})
+    kinds = {key: read_kind(row) for key, row in rows.items()}
+    choices = {key: view.choice_of(kind) for key, kind in kinds.items()}
+    numbers = {key: number for number, key in enumerate(kinds)}
     waiting = [
         Waiting(pk, organisation, numbers[kind], priority, view.is_urgent(kinds[kind], due), rank)
-        for rank, (pk, organisation, kind, priority, due, _) in enumerate(queue)
+        for rank, (pk, organisation, kind, priority, due) in enumerate(queue)
         if kind in kinds
     ]
     decided = plan(
         waiting,
-        [view.job_class(kinds[key], choices[key][1]) for key in keys],
+        [view.job_class(kinds[key], choices[key][1]) for key in kinds],
         view.states(),
         shares=_shares(),
         whole=view.whole(),
     )
-    kind_of: dict[Hashable, str] = {row[0]: row[2] for row in queue if row[2] is not None}
-    return sum(
-        view.write(placement, kinds[kind_of[placement.job]], choices[kind_of[placement.job]][0])
-        for placement in decided.placements
-    )
+    facts = {key: kept for key, (kept, _) in choices.items()}
+    return Round(view, decided, kinds, facts, {row[0]: row[2] for row in queue if row[2]})
 
 
 @dataclass(frozen=True)
-class _View:
+class Round:
+    """What one look at the queue decided, not yet written."""
+
+    view: View
+    plan: Plan
+    kinds: Mapping[str, Kind]
+    facts: Mapping[str, Sequence[PoolFacts]]
+    kind_of: Mapping[UUID, str]
+
+    def write(self) -> int:
+        """Write the placements that are still possible; how many they were."""
+        return sum(self._write(placement) for placement in self.plan.placements)
+
+    def _write(self, placement: Placement) -> int:
+        seen = self.view.seen
+        pool = seen[placement.pool].pool
+        key = self.kind_of[placement.job]
+        roomy = {str(seen[number].pool) for number in placement.roomy}
+        facts = [replace(fact, has_room=fact.pool in roomy) for fact in self.facts[key]]
+        kind = self.kinds[key]
+        offer = next(bid.offer_id for bid in kind.bids if bid.pool_id == pool.pk)
+        return _place(placement.job, pool, offer, kind.wish, facts)
+
+
+@dataclass(frozen=True)
+class View:
     """The network at one instant, as a round sees it."""
 
     at: datetime
@@ -184,7 +208,7 @@ class _View:
     pending: dict[UUID, int]
 
     @classmethod
-    def of(cls, at: datetime) -> _View:
+    def of(cls, at: datetime) -> View:
         """Look at everything once."""
         pools = Pool.objects.select_related("centre").order_by("centre__slug", "slug")
         pending = (
@@ -250,14 +274,6 @@ class _View:
         if deadline_at is None:
             return False
         return deadline_at - timedelta(seconds=kind.wish.wall_s) - self.at <= URGENT_SLACK
-
-    def write(self, placement: Placement, kind: Kind, facts: Sequence[PoolFacts]) -> int:
-        """Write one placement with its explanation; 0 if it is not possible any more."""
-        pool = self.seen[placement.pool].pool
-        roomy = {str(self.seen[number].pool) for number in placement.roomy}
-        then = [replace(fact, has_room=fact.pool in roomy) for fact in facts]
-        offer = next(bid.offer_id for bid in kind.bids if bid.pool_id == pool.pk)
-        return _place(placement.job, pool, offer, kind.wish, then)  # type: ignore[arg-type]
 
 
 def _place(job_id: UUID, pool: Pool, offer_id: UUID, wish: Wish, facts: Sequence[PoolFacts]) -> int:

@@ -1,0 +1,12 @@
+"""A real Ray for tests: the head of a cluster of one node, in a temporary folder, on loopback.
+
+    python -m tests.integration.ray
+
+runs it until it is interrupted, and prints its address. Tests take
+:func:`tests.integration.ray.cluster.cluster`.
+"""
+
+from __future__ import annotations
+
+PACKAGES = ("ray[default]>=2.40",)
+INSTALL = f"uv pip install '{PACKAGES[0]}'"

@@ -1,0 +1,141 @@
+"""A running Slurm, a back-end for each way of talking to it, and orders to give it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from haihe.compute.backends import Handle, RunState, RunStatus, WorkOrder
+from haihe.compute.backends.slurm import CliTransport, RestTransport, SlurmBackend
+from haihe.compute.backends.slurm.records import Transport
+from tests.integration.shared import shared
+from tests.integration.slurm import cluster as clusters
+
+MIB = 2**20
+PATIENCE_S = 90.0
+
+
+@dataclass
+class Site:
+    """A cluster, and one back-end over it."""
+
+    cluster: clusters.Cluster
+    backend: SlurmBackend
+    folder: Path
+
+    def order(self, *command: str, **changes: object) -> WorkOrder:
+        """An order of small needs, with some of them changed."""
+        attempt_id = str(uuid4())
+        plain = WorkOrder(
+            attempt_id=attempt_id,
+            job_id=str(uuid4()),
+            name="test",
+            folder=self.folder / attempt_id,
+            command=command,
+            environment={},
+            cpu_milli=1_000,
+            cpu_limit_s=60,
+            memory_bytes=100 * MIB,
+            wall_s=600,
+            output_bytes=8 * MIB,
+        )
+        return replace(plain, **changes)  # type: ignore[arg-type]
+
+    def start(self, order: WorkOrder) -> Handle:
+        """Submit an order that Slurm takes."""
+        assert self.backend.submit([order]) == {}
+        return handle_of(order)
+
+    def status(self, handle: Handle) -> RunStatus:
+        """What the back-end knows of one attempt."""
+        return self.backend.status([handle])[handle.attempt_id]
+
+    def run(self, order: WorkOrder) -> RunStatus:
+        """Submit an order and wait for its end."""
+        return self.end(self.start(order))
+
+    def end(self, handle: Handle) -> RunStatus:
+        """Wait for an attempt's end."""
+        return self.until(handle, lambda status: status.state in (RunState.ENDED, RunState.LOST))
+
+    def running(self, handle: Handle) -> RunStatus:
+        """Wait until an attempt's command runs."""
+        self.until(handle, lambda status: status.state is RunState.RUNNING)
+        return self.until(handle, lambda _: (handle.folder / "run" / "claim" / "job").exists())
+
+    def until(self, handle: Handle, holds: Callable[[RunStatus], bool]) -> RunStatus:
+        """Wait until something holds of an attempt's status."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            status = self.status(handle)
+            if holds(status):
+                return status
+            time.sleep(0.1)
+        raise AssertionError(f"it did not come to hold; last: {status}")
+
+    def log(self, order: WorkOrder) -> str:
+        """What an attempt printed."""
+        return self.backend.log(handle_of(order), offset=0, limit=MIB).text
+
+    def jobs_named(self, order: WorkOrder) -> list[str]:
+        """The jobs of an order's name in Slurm's accounting."""
+        name = f"--name=haihe-{order.attempt_id}"
+        said = self.cluster.run("sacct", "-n", "-P", "-X", "-S", "now-1hour", name, "-o", "JobID")
+        return said.split()
+
+
+def handle_of(order: WorkOrder) -> Handle:
+    """The handle of an order."""
+    return Handle(attempt_id=order.attempt_id, folder=order.folder)
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> clusters.Cluster:
+    """The session's cluster, with all nodes in order."""
+    running = shared(request.config, clusters.cluster)
+    running.wait_for_nodes()
+    return running
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder through which every user may pass."""
+    place = Path(tempfile.mkdtemp(prefix="haihe-attempts-"))
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+def transport_of(cluster: clusters.Cluster, way: str, folder: Path) -> Transport:
+    """One way to talk to the cluster: ``cli``, or ``rest-`` and a version."""
+    if way == "cli":
+        return CliTransport(conf=cluster.conf)
+    token = folder / "token"
+    token.write_text(cluster.token())
+    number = int(way.removeprefix("rest-"))
+    return RestTransport(url=cluster.rest_url, user="root", token_file=token, version_number=number)
+
+
+@pytest.fixture(params=["cli", "rest-37", "rest-38"])
+def site(request: pytest.FixtureRequest, cluster: clusters.Cluster, folder: Path) -> Iterator[Site]:
+    """A back-end over the cluster; what a test leaves in the queue is taken away."""
+    transport = transport_of(cluster, request.param, folder)
+    yield Site(cluster, SlurmBackend(transport=transport, count_every_s=0.2), folder)
+    for user in ("root", *clusters.USERS):
+        cluster.run("scancel", f"--user={user}")
+
+
+@pytest.fixture
+def cli(cluster: clusters.Cluster, folder: Path) -> Iterator[Site]:
+    """The same through Slurm's commands, for what does not depend on the way."""
+    transport = transport_of(cluster, "cli", folder)
+    yield Site(cluster, SlurmBackend(transport=transport, count_every_s=0.2), folder)
+    for user in ("root", *clusters.USERS):
+        cluster.run("scancel", f"--user={user}")
