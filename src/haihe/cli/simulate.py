@@ -34,7 +34,6 @@ from haihe.compute.simulation.workload import Workload
 from haihe.kernel.errors import InvalidField, StorageUnavailable
 from haihe.kernel.terminal import AsJson, err, out, print_json, show_record, show_rows
 
-ALL = "all"
 LONG_TRACE_JOBS = 20_000
 PLOT_POINTS = 480
 MAX_MORE = 1_000_000
@@ -48,7 +47,14 @@ ERRORS = (
     "predictor", "median_absolute_error_s", "pinball_50_s", "pinball_90_s", "within_90",
 )  # fmt: skip
 
-PolicyName = StrEnum("PolicyName", {name.upper(): name for name in (*POLICIES, ALL)})
+
+class PolicyName(StrEnum):
+    """What ``--policy`` takes."""
+
+    FCFS = "fcfs"
+    EASY = "easy"
+    HAIHE = "haihe"
+    ALL = "all"
 
 
 def simulate(
@@ -65,7 +71,7 @@ def simulate(
         float, typer.Option(help="The synthetic log's work, of what could be done.")
     ] = 0.8,
     seed: Annotated[int, typer.Option(min=0, help="The synthetic log's seed.")] = 1,
-    policy: Annotated[PolicyName, typer.Option(help="The policy, or all.")] = PolicyName(ALL),
+    policy: Annotated[PolicyName, typer.Option(help="The policy, or all.")] = PolicyName.ALL,
     network: Annotated[
         Path | None, typer.Option(help="A modelled network (TOML), or an openb node list.")
     ] = None,
@@ -106,7 +112,9 @@ def simulate(
         modelled = modelled.with_gpus(add_gpus, at=at)
     if load_factor != 1.0:
         jobs = jobs.at_load(load_factor)
-    task = _Task(jobs, modelled, objective, [*POLICIES] if policy == ALL else [policy.value])
+    task = _Task(
+        jobs, modelled, objective, [*POLICIES] if policy == PolicyName.ALL else [policy.value]
+    )
     answer = _about(task, size)
     if with_back_test:
         answer["rows"] = task.back_tests()

@@ -62,7 +62,9 @@ class Plain:
                 pool=0,
                 now_s=now,
                 share=self._share(job),
-                backlog_s=sum(self._share(other) * self.estimate_s[other] for other in self.waiting),
+                backlog_s=sum(
+                    self._share(other) * self.estimate_s[other] for other in self.waiting
+                ),
             )
         self.waiting.append(job)
 

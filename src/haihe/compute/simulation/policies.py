@@ -53,6 +53,7 @@ DAY_S = 86_400.0
 WORK_S = 6 * DAY_S
 FAIR_S = 1 * DAY_S
 STRETCH = 100.0
+LEAD = 1
 GIVE_WAY = 2.0
 TURN_DIGITS = 3  # so that noise in the last bits of a sum never decides who is first
 
@@ -147,7 +148,7 @@ class Haihe:
         active = self._active.setdefault(pool, Counter())
         active[organisation] += 1
         owner = (pool, organisation)
-        clock_s = max(self._clock_s.get(owner, now_s), now_s) + share_s * len(active)
+        clock_s = max(self._clock_s.get(owner, now_s), now_s) + LEAD * share_s * len(active)
         self._clock_s[owner] = clock_s
         return clock_s - now_s
 
