@@ -57,9 +57,10 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "haihe.kernel.http.RequestIdMiddleware",
+    "haihe.kernel.http.PlainAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "haihe.portal.middleware.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.http.ConditionalGetMiddleware",
@@ -79,7 +80,7 @@ MIDDLEWARE = [
 # Components are templates in `cotton/`; a component sees its own attributes and what the context
 # processors give, never the variables of the page around it.
 COTTON_ISOLATE_BY_DEFAULT = True
-_loaders: list[Any] = ["django_cotton.cotton_loader.Loader"]
+_loaders: list[Any] = ["haihe.portal.loader.Loader"]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -144,6 +145,8 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "kernel_cache",
+        # Rate limits count here: many callers at once must not push out each other's counts.
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
     }
 }
 

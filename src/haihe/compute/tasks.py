@@ -38,12 +38,13 @@ from haihe.compute.services.jobs import attempt_folder, backend_of
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.crash import crash_point
-from haihe.kernel.errors import HaiheError
+from haihe.kernel.errors import HaiheError, StorageUnavailable
 from haihe.kernel.ids import new_id
 from haihe.kernel.logs import log_context
 from haihe.kernel.money import CNY
 from haihe.kernel.outbox import emit
 from haihe.kernel.settings import load_settings
+from haihe.kernel.storage import takes_files
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.domain import Kind, TransferOrder
 from haihe.ledger.services import transfer
@@ -62,6 +63,7 @@ class Dispatcher:
     slots: int = field(default_factory=lambda: load_settings().job_slots)
     lease: timedelta = field(default_factory=lambda: timedelta(seconds=load_settings().job_lease_s))
     held: dict[UUID, UUID] = field(default_factory=dict)
+    has_room: bool = True
 
     def tick(self) -> int:
         """Do all that can be done now; how many attempts were started or ended."""
@@ -71,15 +73,14 @@ class Dispatcher:
 
     def _adopt(self) -> int:
         at = now()
-        orphans = Attempt.objects.unfinished().unleased(at).values_list("pk", flat=True)
+        orphans = (
+            Attempt.objects.unfinished().unleased(at, ttl=self.lease).values_list("pk", flat=True)
+        )
         for pk in list(orphans[: self.slots]):
             token = Attempt.objects.unfinished().claim(pk, at=at, ttl=self.lease)
             if token is not None:
                 self.held[pk] = token
                 log.info("dispatch.adopted", attempt_id=str(pk))
-                attempt = _attempt(pk)
-                if attempt.state == AttemptState.STARTING:
-                    self._launch(attempt)
         return 0
 
     # --- look after running attempts ---
@@ -91,10 +92,12 @@ class Dispatcher:
                 del self.held[pk]
                 continue
             attempt = _attempt(pk)
-            if attempt.state != AttemptState.RUNNING:
-                continue
             with log_context(job_id=str(attempt.job_id)):
-                ended += self._check(attempt)
+                if attempt.state == AttemptState.RUNNING:
+                    ended += self._check(attempt)
+                elif self._finds_room():
+                    # It was placed, and then something stood in the way of starting it.
+                    self._launch(attempt)
         return ended
 
     def _check(self, attempt: Attempt) -> int:
@@ -112,6 +115,8 @@ class Dispatcher:
 
     def _start_queued(self) -> int:
         started = 0
+        if not self._finds_room():
+            return 0
         for pk in list(Job.objects.waiting().values_list("pk", flat=True)[:WAITING_LOOKED_AT]):
             if len(self.held) >= self.slots:
                 break
@@ -121,6 +126,13 @@ class Dispatcher:
                 with log_context(job_id=str(pk)):
                     self._launch(attempt)
         return started
+
+    def _finds_room(self) -> bool:
+        """Whether the home takes a job's files; a change is logged."""
+        before, self.has_room = self.has_room, takes_files()
+        if before != self.has_room:
+            log.warning("dispatch.room", has_room=self.has_room)
+        return self.has_room
 
     def _place(self, job_id: UUID) -> Attempt | None:
         """Hold capacity and open an attempt; None if the pool is full or the job is gone."""
@@ -168,6 +180,8 @@ class Dispatcher:
                     output_bytes=spec.output_bytes,
                 )
             )
+        except StorageUnavailable:
+            raise  # the next tick tries again
         except (HaiheError, OSError) as error:
             log.warning("dispatch.not_started", error=str(error))
             status = RunStatus(state="ended", reason=EndReason.NOT_STARTED, message=str(error))
@@ -198,6 +212,15 @@ class Dispatcher:
     def _finish(self, attempt: Attempt, status: RunStatus) -> None:
         """Write an attempt's end, its usage and its settlement in one transaction, once."""
         token = self.held.pop(attempt.pk)
+        try:
+            ended = self._end(attempt, token, status)
+        except StorageUnavailable:
+            self.held[attempt.pk] = token
+            raise
+        if ended:
+            _clean(attempt)
+
+    def _end(self, attempt: Attempt, token: UUID, status: RunStatus) -> bool:
         state = _attempt_state(status)
         assert status.reason is not None
         with unit_of_work():
@@ -211,16 +234,16 @@ class Dispatcher:
                 lock_expires_at=None,
             )
             if not mine:
-                return
+                return False
             crash_point("dispatch.finishing")
             job = _lock_job(attempt.job_id)
             if state == AttemptState.LOST and attempt.number < MAX_ATTEMPTS:
                 _requeue(job)
-                return
+                return False
             usage = _record_usage(job, attempt, status.usage) if status.usage else None
             _close(job, _job_state(state), status.reason, usage=usage, status=status)
         log.info("dispatch.finished", state=str(state), reason=str(status.reason))
-        _clean(attempt)
+        return True
 
 
 def run_until_idle(dispatcher: Dispatcher, *, pause: Any, rounds: int) -> None:

@@ -8,6 +8,7 @@ All it knows is in the folder:
     supervisor.json  process ids, written when the command has started
     cancel           if it appears, the job is ended
     log.txt          what the job printed
+    result.tmp       room for the result, taken at the start: a job may fill the disk
     result.json      reason, exit code and metered usage; written last, atomically
 
 The supervisor is made the reaper of all descendants of the job, so that CPU time of processes that
@@ -38,6 +39,7 @@ from haihe.compute.domain import EndReason
 SAMPLE_S = 0.05
 SLOW_SAMPLE_S = 0.25
 KILL_ROUNDS = 200
+RESULT_BYTES = 4_096
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _SYSTEM_WRITABLE = (
@@ -94,7 +96,8 @@ class _Run:
 
     @classmethod
     def start(cls, folder: Path, order: dict[str, Any]) -> _Run:
-        """Start the command, confined and limited."""
+        """Start the command, confined and limited, once there is room for its result."""
+        _take_room(_draft(folder / "result.json"))
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 (running what people submit is the purpose)
@@ -240,13 +243,30 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write so that a reader sees the whole file or none, also after a power cut."""
-    draft = path.with_suffix(".tmp")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(data, file)
+    """Write so that a reader sees the whole file or none, also after a power cut.
+
+    Room that was taken before is written over, and given back only then.
+    """
+    content = json.dumps(data).encode()
+    draft = _draft(path)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        file.write(content)
+        file.truncate()
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _take_room(path: Path) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, RESULT_BYTES)
+    finally:
+        os.close(handle)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_suffix(".tmp")
 
 
 if __name__ == "__main__":
