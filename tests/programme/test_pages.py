@@ -215,7 +215,8 @@ def test_the_officer_opens_and_funds_a_scheme_on_pages(world: World) -> None:
     assert scheme_balance(Scheme.objects.get(slug="autumn")).pool_micro == 1_000_500_000
     page = sound(officer.get("/schemes/autumn"))
     assert "1,000.50 CNY" in page.text
-    assert "V2; the threshold of 25 % is own" in page.text
+    assert "Read in a secondary page" in page.text
+    assert "This platform’s own" in page.text
     sound(officer.post("/schemes/autumn/fund", {**money, "amount_micro": "-3"}), 422)
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from haihe.kernel.errors import Conflict, Invalid, NotFound, Unauthenticated, gettext_noop
+from haihe.kernel.errors import (
+    Conflict,
+    Denied,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    gettext_noop,
+)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -69,6 +76,19 @@ class BadToken(Unauthenticated):
     )
 
     reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class BeyondToken(Denied):
+    """A token was to make another one that may more than itself."""
+
+    code: ClassVar[str] = "parties.beyond_token"
+    template: ClassVar[str] = gettext_noop(
+        "This token lacks the scope {scope!r}, so it gives it to no other. Sign in to create a "
+        "token with it."
+    )
+
+    scope: str
 
 
 @dataclass(kw_only=True, eq=False)

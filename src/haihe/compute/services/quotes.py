@@ -17,7 +17,7 @@ from haihe.compute.domain import (
     split_bill,
     total_micro,
 )
-from haihe.compute.errors import JobTooLarge, NoOffer
+from haihe.compute.errors import JobTooLarge, NoOffer, TooCostly
 from haihe.compute.models import Contract, Offer, Pool, Quote
 from haihe.compute.protocols import FUNDING, INPUTS
 from haihe.compute.services.centres import offers_at
@@ -25,7 +25,7 @@ from haihe.compute.services.contracts import check_within_contract, contract_in_
 from haihe.kernel.clock import now
 from haihe.kernel.errors import MissingRecord
 from haihe.kernel.ids import parse_id
-from haihe.kernel.money import CNY, format_micro
+from haihe.kernel.money import CNY, MAX_AMOUNT_MICRO, format_micro
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.services import open_account
 from haihe.parties.models import Organisation
@@ -51,6 +51,8 @@ def request_quote(
         If no pool could ever run the job; the error names the nearest miss.
     NoOffer
         If no open pool has a price now.
+    TooCostly
+        If the limits allow for a cost that no amount can be.
     NoAgreement
         If the organisation may not use an input.
     """
@@ -62,6 +64,7 @@ def request_quote(
     chosen, reasons = _choose_pool(spec, agreed, at)
     lines = round_lines(price_usage(most_usage(spec), chosen.price))
     amount = total_micro(lines)
+    _check_sum(spec, amount)
     if agreed is not None:
         check_within_contract(agreed, amount)
     shares, why = _shares(buyer, agreed, amount, at)
@@ -128,6 +131,13 @@ def _choose_pool(spec: JobSpec, contract: Contract | None, at: datetime) -> tupl
     if misses:
         raise min(misses, key=lambda miss: miss.needed - miss.there)
     raise NoOffer(provider=contract.provider.name if contract else "any centre")
+
+
+def _check_sum(spec: JobSpec, amount_micro: int) -> None:
+    if amount_micro > MAX_AMOUNT_MICRO:
+        raise TooCostly(
+            job=spec.name, amount=format_micro(amount_micro), most=format_micro(MAX_AMOUNT_MICRO)
+        )
 
 
 def _shares(
