@@ -7,11 +7,13 @@ application that takes somebody for more than they are is found out.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from django.conf import settings
 from django.test import Client
 
-from haihe.parties.models import Membership, Organisation, Person, PlatformGrant
+from haihe.kernel.clock import now
+from haihe.parties.models import ApiToken, Membership, Organisation, Person, PlatformGrant
 from haihe.policy.domain import ANONYMOUS, SCOPES, PlatformRole, Principal, Role
 from tests.factories import make_organisation, make_person, make_token
 
@@ -95,6 +97,8 @@ def make_callers(
             make_token(person, *SCOPES),
             client.cookies[settings.SESSION_COOKIE_NAME].value,
         )
+    # No call needs to write down anew when its token was last used.
+    ApiToken.objects.update(last_used_at=now() + timedelta(days=1))
     return callers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 from django.db import transaction
@@ -13,9 +14,8 @@ from haihe.packs import services
 from haihe.packs.discovery import pack_in_folder
 from haihe.packs.runner import run_pack
 from haihe.packs.scaffold import scaffold
-from tests.packs.conftest import NAME
 from tests.policy.matrix.callers import NAMES
-from tests.policy.matrix.stage import build
+from tests.policy.matrix.stage import PACK, build
 from tests.policy.matrix.tables import ROWS
 from tests.policy.matrix.things import make_world
 from tests.policy.matrix.world import World
@@ -34,12 +34,11 @@ def world(
 ) -> Iterator[World]:
     """Everybody and everything, in a home of their own, with one small pack installed."""
     folder = tmp_path_factory.mktemp("matrix")
-    source = pack_in_folder(scaffold(NAME, folder / "packs"))
+    source = pack_in_folder(scaffold(PACK, folder / "packs"))
     source.load()
-    from scaffolded_example.data import frame  # type: ignore[import-not-found]
-
+    example = import_module(f"{PACK}.data")
     (folder / "inputs").mkdir()
-    frame(rows=60).write_csv(folder / "inputs" / "cases.csv")
+    example.frame(rows=60).write_csv(folder / "inputs" / "cases.csv")
     run_pack(
         source,
         inputs=folder / "inputs",

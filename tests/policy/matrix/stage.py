@@ -24,7 +24,7 @@ from haihe.evidence.models import EvidenceEntry
 from haihe.kernel.clock import now
 from haihe.kernel.ids import new_id
 from haihe.kernel.money import CNY, MICRO
-from haihe.ledger.services import deposit, external_account, open_account
+from haihe.ledger.services import deposit, open_account
 from haihe.packs import services as packs
 from haihe.packs.models import Evaluation
 from haihe.parties import services as parties
@@ -35,7 +35,6 @@ from haihe.programme.models import Scenario
 from haihe.programme.services import plans, scenarios
 from tests.compute.factories import copy_job, make_quote
 from tests.data.factories import make_agreement, make_dataset
-from tests.packs.conftest import NAME as PACK
 from tests.policy.matrix.callers import change_sides, make_organisations, make_people
 from tests.programme.factories import (
     PLAN,
@@ -58,6 +57,7 @@ OUTPUT = "what-the-job-wrote"
 CELL = "what-a-row-holds"
 REFERENCE = "what-a-bank-wrote"
 OUTPUT_FILE = "result.txt"
+PACK = "matrix_example"
 MEASURE, TARGET = "6", "T3"
 CLOSED = UsagePolicy(purposes=("research", "evaluation"), days=90)
 STANDING = UsagePolicy(purposes=("research",), days=90, download=True, standing=True)
@@ -120,9 +120,9 @@ def _money(stage: Stage, chain: World) -> None:
     for name in ("own", "office"):
         put_money(stage.organisations[name], 1_000_000 * MICRO)
     for name, organisation in stage.organisations.items():
-        key = "account" if name == "own" else f"{name}-account"
-        stage.rows[key] = open_account(organisation.pk, "cash", CNY, name=organisation.name)
-    stage.rows["platform-account"] = external_account(CNY)
+        account = open_account(organisation.pk, "cash", CNY, name=organisation.name)
+        if name == "own":
+            stage.rows["account"] = account
     deposit(
         CONSOLE,
         stage.rows["account"].pk,

@@ -14,9 +14,17 @@ from haihe.kernel.ids import new_id
 from haihe.ledger.models import Account
 from haihe.policy.domain import Resource
 from tests.factories import make_credit_code
-from tests.packs.conftest import NAME as PACK
 from tests.policy.matrix.callers import make_callers
-from tests.policy.matrix.stage import CELL, LOG, OUTPUT, OUTPUT_FILE, REFERENCE, TARGET, Stage
+from tests.policy.matrix.stage import (
+    CELL,
+    LOG,
+    OUTPUT,
+    OUTPUT_FILE,
+    PACK,
+    REFERENCE,
+    TARGET,
+    Stage,
+)
 from tests.policy.matrix.world import Listed, Thing, World
 from tests.programme.factories import PLAN, PLAN_FILE, RULES
 
