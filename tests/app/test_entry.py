@@ -64,3 +64,18 @@ def test_a_home_without_a_database_says_how_to_make_one(tmp_path: Path) -> None:
     code, said = haihe(tmp_path, "ledger", "audit")
     assert code == 8
     assert "haihe init" in said
+
+
+def test_the_settings_are_shown_without_secrets(tmp_path: Path) -> None:
+    code, said = haihe(
+        tmp_path,
+        "settings",
+        HAIHE_EMAIL_URL="smtp://ann:hush@mail.example:25",
+        HAIHE_SECRET_KEY="hush",
+        HAIHE_OIDC='[{"provider_id": "city", "name": "City", "server_url": "https://id.example", '
+        '"client_id": "haihe", "secret": "hush"}]',
+    )
+    assert code == 0
+    assert "hush" not in said
+    assert "mail.example" in said
+    assert "https://id.example" in said

@@ -1,123 +1,42 @@
 """The accidents of input, one by one through the API: each has its named error, and the books stay.
 
 This is the list a reader checks. Where a rule has tests of its own in its domain, it stands here as
-well, because here it is seen from outside: status, ``code``, and books that did not move.
+well, because here it is seen from outside: status, ``code``, and books that did not move. What is
+no amount, and what is sent twice, is in ``test_bad_amounts.py``.
 """
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from threading import Barrier
-from typing import Any
 from uuid import uuid4
 
 import polars as pl
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
 
-from haihe.api.v1 import api
-from haihe.compute.models import Attempt, Job, Quote
+from haihe.compute.models import Attempt, Quote
 from haihe.compute.services.jobs import attempt_folder
-from haihe.data.models import DatasetVersion
-from haihe.evidence.models import EvidenceLog
 from haihe.kernel.clock import now
-from haihe.kernel.ids import new_id
-from haihe.kernel.models import IdempotencyRecord, OutboxEvent
 from haihe.kernel.money import MAX_AMOUNT_MICRO, MICRO
-from haihe.ledger.models import Account, Transfer
+from haihe.ledger.models import Account
 from haihe.ledger.services import audit
-from haihe.parties.models import ApiToken, Organisation
-from haihe.parties.services import principal_of, record_ownership
+from haihe.parties.models import ApiToken
+from haihe.parties.services import record_ownership
 from haihe.policy.cli import CONSOLE
-from haihe.programme.models import Voucher
 from tests.callers import Caller
 from tests.compute.factories import spec_data
-from tests.data.factories import CSV, make_dataset
-from tests.factories import make_person
+from tests.data.factories import CSV
+from tests.faults.stage import Act, Stage, books, raw
 from tests.programme.factories import (
-    DECLARED,
-    World,
-    grant,
-    make_contract,
     make_job,
     make_scheme,
-    make_world,
     take_money,
 )
 
 BAD_CODE = "91120111MADEM0004A"  # the check digit is C
-Act = Callable[[], Any]
-
-
-class Stage:
-    """The parties and what they have before an accident, and somebody who calls for each."""
-
-    def __init__(self) -> None:
-        self.world: World = make_world()
-        self.scheme = make_scheme(self.world)
-        self.member = Caller(self.world.member)
-        self.manager = Caller(self.world.manager)
-        self.seller = Caller(self.world.seller)
-        self.officer = Caller(self.world.officer)
-        self.operator = Caller(principal_of(make_person(roles=("operator",))))
-        self.stranger = Caller(self.world.stranger)
-
-    def contract(self, **fields: Any) -> str:
-        """The number of a signed contract."""
-        return str(make_contract(self.world, **fields).number)
-
-    def application(self, contract: str, amount_micro: Any) -> dict[str, Any]:
-        """An application that is right but for what the accident makes wrong."""
-        return {
-            "scheme": "spring",
-            "contract": contract,
-            "amount_micro": amount_micro,
-            "declared": list(DECLARED),
-        }
-
-    def quote(self, contract: str = "", **spec: Any) -> Any:
-        """An answer to a request for a quote."""
-        body = {"organisation": "firm", "contract": contract, "spec": spec_data("true", **spec)}
-        return self.member.post("/quotes", body)
-
-    def dataset(self) -> str:
-        """The slug of a dataset that the firm holds."""
-        return make_dataset(self.world.firm, self.world.manager, content=None).slug
-
-    def upload(self, slug: str, name: str, content: bytes) -> Any:
-        """An answer to a file."""
-        file = SimpleUploadedFile(name, content)
-        return self.manager.upload(f"/datasets/{slug}/versions", file=file)
-
-    def cash(self) -> str:
-        """The id of the firm's account."""
-        return str(Account.objects.get(owner_id=self.world.firm.pk, code="cash").pk)
-
-
-def books() -> dict[str, Any]:
-    """All that an accident must not move: balances, transfers, evidence, events, what is owed."""
-    log = EvidenceLog.objects.first()
-    return {
-        "accounts": sorted(
-            Account.objects.values_list("id", "posted_micro", "held_micro", "incoming_micro")
-        ),
-        "transfers": Transfer.objects.count(),
-        "evidence": log.size if log else 0,
-        "events": OutboxEvent.objects.count(),
-        "answers": IdempotencyRecord.objects.count(),
-        "organisations": Organisation.objects.count(),
-        "jobs": Job.objects.count(),
-        "quotes": Quote.objects.count(),
-        "vouchers": sorted(Voucher.objects.values_list("number", "state", "amount_micro")),
-        "versions": DatasetVersion.objects.count(),
-    }
 
 
 @dataclass(frozen=True)
@@ -478,16 +397,6 @@ for _name, (_body, _status, _code) in BODIES.items():
     )
 
 
-def raw(caller: Caller, path: str, body: str | bytes) -> Any:
-    """Send a body as it is."""
-    return caller.client.post(
-        f"/api/v1{path}",
-        body,
-        content_type="application/json",
-        headers={"idempotency-key": uuid4().hex},
-    )
-
-
 ADDRESSES = {
     "the character NUL in a query": ("/organisations?text=%00", 400, "http.bad_request"),
     "the character NUL in a path": ("/organisations/%00", 400, "http.bad_request"),
@@ -533,165 +442,4 @@ def test_an_accident_has_its_name_and_moves_nothing(
     assert answer["Content-Type"] == "application/problem+json"
     assert answer.json()["detail"]
     assert books() == before
-    assert audit(CONSOLE).balanced
-
-
-# --- amounts -------------------------------------------------------------------------------------
-
-CONTRACT = {
-    "number": "K-bad",
-    "buyer": "firm",
-    "provider": "seller",
-    "amount_micro": 10 * MICRO,
-    "eligible_micro": 10 * MICRO,
-    "begins_on": "2026-01-01",
-    "ends_on": "2026-06-30",
-}
-OFFER = {"cpu_hour_micro": MICRO, "gpu_hour_micro": MICRO, "minimum_micro": MICRO}
-APPLICATION = {"contract": "", "amount_micro": MICRO, "declared": list(DECLARED)}
-# Every body with money in it: who sends it where, and the schema it is of.
-MONEY: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "ContractIn": ("manager", "/contracts", CONTRACT),
-    "OfferIn": ("seller", "/centres/seller-centre/pools/local/offers", OFFER),
-    "DepositIn": ("operator", "/accounts/{cash}/deposits", {"amount_micro": 1, "reference": "r"}),
-    "FundIn": ("officer", "/schemes/spring/fund", {"amount_micro": 1, "reference": "r"}),
-    "ApplicationIn": ("manager", "/schemes/spring/check", APPLICATION),
-    "VoucherIn": ("manager", "/vouchers", {**APPLICATION, "scheme": "spring"}),
-}
-MAY_BE_NOUGHT = {"gpu_hour_micro", "minimum_micro"}
-NO_AMOUNTS: dict[str, str] = {
-    "NaN": "NaN",
-    "infinity": "Infinity",
-    "minus infinity": "-Infinity",
-    "a negative amount": "-1",
-    "nought": "0",
-    "a fraction": "1.5",
-    "a whole number as a fraction": "1.0",
-    "a power": "1e6",
-    "a text": '"1"',
-    "true": "true",
-    "null": "null",
-    "a list": "[1]",
-    "one more than an amount may be": str(MAX_AMOUNT_MICRO + 1),
-    "more than a column holds": str(10**30),
-}
-
-
-def fields_of_money() -> Iterator[tuple[str, str]]:
-    """Every field of money in a body that the API takes, by schema."""
-    document = api.get_openapi_schema()
-    bodies = json.dumps(
-        [o.get("requestBody") for p in document["paths"].values() for o in p.values()]
-    )
-    for name, schema in document["components"]["schemas"].items():
-        if f'/{name}"' in bodies:
-            yield from ((name, field) for field in schema["properties"] if field.endswith("_micro"))
-
-
-def test_every_field_of_money_is_on_the_list() -> None:
-    assert {name for name, _ in fields_of_money()} == set(MONEY)
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("schema", "field"), sorted(fields_of_money()))
-def test_what_is_no_amount_is_refused_in_every_field_of_money(schema: str, field: str) -> None:
-    stage = Stage()
-    who, path, body = MONEY[schema]
-    if "contract" in body:
-        body = {**body, "contract": stage.contract()}
-    before = books()
-    for name, value in NO_AMOUNTS.items():
-        if name == "nought" and field in MAY_BE_NOUGHT:
-            continue
-        text = json.dumps({**body, field: "@"}).replace('"@"', value)
-        answer = raw(getattr(stage, who), path.format(cash=stage.cash()), text)
-        found = answer.status_code, answer.json()["code"]
-        assert found == (422, "input.invalid"), (name, answer.content)
-        assert answer.json()["fields"][0]["field"] == f"body.body.{field}", name
-    assert books() == before
-
-
-# --- twice, and at once --------------------------------------------------------------------------
-
-
-@pytest.mark.django_db
-def test_a_duplicated_post_pays_once() -> None:
-    stage = Stage()
-    path, body = f"/accounts/{stage.cash()}/deposits", {"amount_micro": MICRO, "reference": "bank"}
-    first = stage.operator.post(path, body, key="k")
-    after_first = books()
-    second = stage.operator.post(path, body, key="k")
-    assert first.status_code == second.status_code == 201
-    assert second["Idempotency-Replayed"] == "true"
-    assert first.json() == second.json()
-    assert books() == after_first
-
-
-@pytest.mark.django_db
-def test_one_deposit_under_two_keys_pays_once_and_another_amount_is_refused() -> None:
-    stage = Stage()
-    path = f"/accounts/{stage.cash()}/deposits"
-    body = {"amount_micro": MICRO, "reference": "bank", "transfer_id": str(new_id())}
-    assert stage.operator.post(path, body).status_code == 201
-    posted = Account.objects.get(pk=stage.cash()).posted_micro
-    assert stage.operator.post(path, body).status_code == 201
-    answer = stage.operator.post(path, {**body, "amount_micro": 2 * MICRO})
-    assert (answer.status_code, answer.json()["code"]) == (409, "ledger.transfer_mismatch")
-    assert Account.objects.get(pk=stage.cash()).posted_micro == posted
-
-
-def at_once(*acts: Act) -> list[Any]:
-    """The answers to calls that begin together."""
-    barrier = Barrier(len(acts))
-
-    def run(act: Act) -> Any:
-        barrier.wait(timeout=30)
-        try:
-            return act()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(run, acts))
-
-
-def outcomes(answers: list[Any]) -> list[tuple[int, str]]:
-    return sorted((answer.status_code, answer.json().get("code", "")) for answer in answers)
-
-
-@pytest.mark.usefixtures("committed")
-def test_one_post_sent_twice_at_once_is_carried_out_once() -> None:
-    stage = Stage()
-    path, body = f"/accounts/{stage.cash()}/deposits", {"amount_micro": MICRO, "reference": "bank"}
-    before = Account.objects.get(pk=stage.cash()).posted_micro
-    answers = at_once(*[lambda: stage.operator.post(path, body, key="k")] * 4)
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.json()["transfer_id"] for answer in answers}) == 1
-    assert Account.objects.get(pk=stage.cash()).posted_micro == before + MICRO
-    assert audit(CONSOLE).balanced
-
-
-@pytest.mark.usefixtures("committed")
-def test_two_redemptions_of_one_quote_at_once_make_one_job() -> None:
-    stage = Stage()
-    quote = stage.quote().json()["id"]
-    answers = at_once(*[lambda: stage.member.post("/jobs", {"quote_id": quote})] * 2)
-    assert outcomes(answers) == [(201, ""), (409, "compute.quote_used")]
-    assert Job.objects.count() == 1
-    assert audit(CONSOLE).balanced
-
-
-@pytest.mark.usefixtures("committed")
-def test_two_redemptions_of_one_voucher_at_once_never_spend_it_twice() -> None:
-    """Each quote was promised what was left of the voucher; only one job can have it."""
-    stage = Stage()
-    contract = make_contract(stage.world, amount_micro=100 * MICRO)
-    voucher = grant(stage.world, contract, amount_micro=3 * MICRO)
-    pair = [stage.quote(contract.number, wall_s=10 * 3_600).json()["id"] for _ in range(2)]
-    answers = at_once(
-        *(lambda quote=quote: stage.member.post("/jobs", {"quote_id": quote}) for quote in pair)
-    )
-    assert outcomes(answers) == [(201, ""), (422, "ledger.insufficient_funds")]
-    account = Account.objects.get(pk=Voucher.objects.get(pk=voucher.pk).account_id)
-    assert (account.posted_micro, account.held_micro) == (3 * MICRO, 2 * MICRO)
     assert audit(CONSOLE).balanced

@@ -7,6 +7,8 @@ import errno
 import io
 import json
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from haihe.kernel.clock import now, use_clock
 from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord, StorageUnavailable
-from haihe.kernel.export import export_table
+from haihe.kernel.export import EXPORT_ROWS, every_item, export_table
 from haihe.kernel.ids import check_slug, new_id, parse_id
 from haihe.kernel.models import OutboxEvent
 from haihe.kernel.pagination import paginate
@@ -181,6 +183,25 @@ def test_an_exported_cell_never_runs_as_a_formula() -> None:
     rows = list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
     assert rows == [["a", "b"], ["'=1+1", "-5"], ["天津", ""]]
     assert response["Content-Disposition"] == 'attachment; filename="x.csv"'
+
+
+def test_a_file_takes_every_page_of_a_list_up_to_its_limit() -> None:
+    @dataclass(frozen=True)
+    class Numbers:
+        items: list[int]
+        next_cursor: str | None
+
+    def below(last: int) -> Callable[..., Numbers]:
+        def read(*, cursor: str | None, limit: int) -> Numbers:
+            begin = int(cursor or 0)
+            end = min(begin + limit, last)
+            return Numbers(list(range(begin, end)), str(end) if end < last else None)
+
+        return read
+
+    assert list(every_item(below(0))) == []
+    assert list(every_item(below(1_201))) == list(range(1_201))
+    assert list(every_item(below(10 * EXPORT_ROWS))) == list(range(EXPORT_ROWS))
 
 
 def test_the_same_rows_as_a_workbook() -> None:

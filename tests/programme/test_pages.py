@@ -163,6 +163,14 @@ def test_the_plan_shows_lead_and_supporting_units(plan: Plan) -> None:
     assert "认定通过的应用场景项目计数" in chinese.text
 
 
+def test_what_evidence_names_by_id_leads_to_its_page(plan: Plan, scheme: Scheme) -> None:
+    client = browser()
+    assert client.get(f"/plans/by-id/{plan.pk}")["Location"] == f"/plans/{PLAN}?version=1"
+    assert client.get(f"/schemes/by-id/{scheme.pk}")["Location"] == "/schemes/spring"
+    for unknown in (f"/plans/by-id/{scheme.pk}", f"/schemes/by-id/{plan.pk}"):
+        sound(client.get(unknown), 404)
+
+
 def test_the_officer_imports_a_plan_on_a_page(world: World) -> None:
     officer = seen_by(world.officer)
     bad = SimpleUploadedFile("plan.toml", b"x")

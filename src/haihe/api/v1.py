@@ -36,8 +36,9 @@ api = NinjaAPI(
     auth=[TokenAuth(), SessionAuth(), nobody],
     description=(
         "Every answer that is an error is an RFC 9457 problem with a stable `code`. Lists are read "
-        "by cursor. Every POST takes an `Idempotency-Key`. GET answers carry an ETag; a PUT with "
-        "`If-Match` is refused if the thing was changed since. Amounts are integers of micro-units."
+        "by cursor. Every POST takes an `Idempotency-Key`, remembered for as many days as the "
+        "setting `idempotency_days` says. GET answers carry an ETag; a PUT with `If-Match` is "
+        "refused if the thing was changed since. Amounts are integers of micro-units."
     ),
 )
 for router in (parties, ledger, evidence, data, compute, packs, programme):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -10,7 +11,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy
 
 from haihe.kernel.logs import configure_logs
-from haihe.kernel.settings import load_settings, secret_from_home
+from haihe.kernel.settings import OidcProvider, load_settings, secret_from_home
 
 haihe = load_settings()
 HOME = haihe.home.resolve()
@@ -104,6 +105,24 @@ TEMPLATES = [
 ]
 
 
+def identity_providers(providers: Sequence[OidcProvider]) -> dict[str, Any]:
+    """django-allauth's description of the OpenID Connect providers."""
+    apps = [
+        {
+            "provider_id": provider.provider_id,
+            "name": provider.name,
+            "client_id": provider.client_id,
+            "secret": provider.secret.get_secret_value(),
+            "settings": {
+                "server_url": provider.server_url,
+                "verified_email": provider.trust_email,
+            },
+        }
+        for provider in providers
+    ]
+    return {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": apps}}
+
+
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
@@ -184,21 +203,8 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Haihe"
 SOCIALACCOUNT_ONLY = False
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
-SOCIALACCOUNT_PROVIDERS = {
-    "openid_connect": {
-        "OAUTH_PKCE_ENABLED": True,
-        "APPS": [
-            {
-                "provider_id": provider.provider_id,
-                "name": provider.name,
-                "client_id": provider.client_id,
-                "secret": provider.secret.get_secret_value(),
-                "settings": {"server_url": provider.server_url},
-            }
-            for provider in haihe.oidc
-        ],
-    }
-}
+SOCIALACCOUNT_ADAPTER = "haihe.parties.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_PROVIDERS = identity_providers(haihe.oidc)
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

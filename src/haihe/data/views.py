@@ -34,6 +34,7 @@ from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 
 M = TypeVar("M", bound=Model)
+VERSION_COLUMNS = ("number", "rows", "bytes", "format", "sha256", "source", "created_at")
 SHOWN_AGREEMENTS = 20
 UPLOAD_FORM = "#upload"
 
@@ -101,11 +102,15 @@ def dataset(request: Request, slug: str) -> HttpResponse:
     """A dataset: card, terms, versions, agreements."""
     principal = request.principal
     found = services.find_dataset(principal, slug)
-    page = paginate(services.versions_of(principal, slug), cursor=request.GET.get("cursor"))
+    versions = services.versions_of(principal, slug)
+    if export_asked(request):
+        rows = map(vars, versions[:EXPORT_ROWS])
+        return export_table(request, rows, columns=VERSION_COLUMNS, name=f"{slug}-versions")
+    page = paginate(versions, cursor=request.GET.get("cursor"))
     agreements = []
     if principal.id is not None:
-        rows = services.list_agreements(principal, dataset=slug)
-        agreements = list(rows.order_by("-pk")[:SHOWN_AGREEMENTS])
+        own = services.list_agreements(principal, dataset=slug)
+        agreements = list(own.order_by("-pk")[:SHOWN_AGREEMENTS])
     return render(
         request,
         "data/dataset.html",

@@ -39,9 +39,7 @@ def check_past(instant: datetime | None, *, field: str, latest: datetime) -> dat
     if instant is None:
         return latest
     if instant.tzinfo is None:
-        raise InvalidField(
-            field=field, value=instant.isoformat(), rule="give a time with its zone"
-        )
+        raise InvalidField(field=field, value=instant.isoformat(), rule="give a time with its zone")
     if not EARLIEST <= instant <= latest:
         raise InvalidField(field=field, value=instant.isoformat(), rule="give a time in the past")
     return instant

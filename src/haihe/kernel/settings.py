@@ -39,6 +39,10 @@ class OidcProvider(BaseModel):
     server_url: str
     client_id: str
     secret: SecretStr
+    trust_email: bool = Field(
+        False,
+        description="Take its e-mail addresses for verified although it does not say so.",
+    )
 
 
 class HaiheSettings(BaseSettings):

@@ -11,6 +11,7 @@ from haihe.kernel.errors import (
     Invalid,
     NotFound,
     Unauthenticated,
+    Unavailable,
     gettext_noop,
 )
 
@@ -89,6 +90,47 @@ class BeyondToken(Denied):
     )
 
     scope: str
+
+
+@dataclass(kw_only=True, eq=False)
+class UnverifiedEmail(Denied):
+    """An identity provider that does not say that it checked the e-mail address."""
+
+    code: ClassVar[str] = "parties.unverified_email"
+    template: ClassVar[str] = gettext_noop(
+        "{provider} has not verified the e-mail address {email}. Confirm it there, then sign in "
+        "again."
+    )
+
+    provider: str
+    email: str
+
+
+@dataclass(kw_only=True, eq=False)
+class AccountExists(Conflict):
+    """Somebody who comes from a provider with the address of an account that is not connected."""
+
+    code: ClassVar[str] = "parties.account_exists"
+    template: ClassVar[str] = gettext_noop(
+        "There is an account with {email}. Sign in to it with its password, then connect "
+        "{provider} under your account."
+    )
+
+    provider: str
+    email: str
+
+
+@dataclass(kw_only=True, eq=False)
+class ProviderUnavailable(Unavailable):
+    """An identity provider that cannot be asked."""
+
+    code: ClassVar[str] = "parties.provider_unavailable"
+    template: ClassVar[str] = gettext_noop(
+        "The identity provider cannot be asked: {reason}. Sign in with your password, or try again "
+        "later."
+    )
+
+    reason: str
 
 
 @dataclass(kw_only=True, eq=False)

@@ -20,11 +20,12 @@ from haihe.kernel.forms import shown_on
 from haihe.kernel.pagination import paginate
 from haihe.parties import languages, services
 from haihe.parties.forms import PlatformRoleForm, ProfileForm, TokenForm
-from haihe.parties.models import PlatformGrant
+from haihe.parties.models import Membership, PlatformGrant
 from haihe.policy.domain import Resource
 from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 
+MEMBERSHIP_COLUMNS = ("organisation", "name", "role", "since")
 GRANT_COLUMNS = ("email", "name", "role", "since")
 PLATFORM = Resource("Platform", "platform")
 
@@ -32,12 +33,11 @@ PLATFORM = Resource("Platform", "platform")
 @require_GET
 def memberships(request: Request) -> HttpResponse:
     """The organisations that one belongs to, and as what."""
-    context = {
-        "page": paginate(
-            services.memberships_of(request.principal), cursor=request.GET.get("cursor")
-        ),
-        "as_of": now(),
-    }
+    rows = services.memberships_of(request.principal)
+    if export_asked(request):
+        exported = map(_exported_membership, rows)
+        return export_table(request, exported, columns=MEMBERSHIP_COLUMNS, name="memberships")
+    context = {"page": paginate(rows, cursor=request.GET.get("cursor")), "as_of": now()}
     return render(request, "parties/memberships.html", context)
 
 
@@ -132,6 +132,15 @@ def revoke_platform_role(request: Request) -> HttpResponse:
     )
     messages.success(request, _("The role was taken away."))
     return redirect("parties:platform_roles")
+
+
+def _exported_membership(row: Membership) -> dict[str, Any]:
+    return {
+        "organisation": row.organisation.slug,
+        "name": row.organisation.name,
+        "role": row.role,
+        "since": row.created_at,
+    }
 
 
 def _exported(row: PlatformGrant) -> dict[str, Any]:
