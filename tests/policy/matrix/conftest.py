@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from django.db import transaction
@@ -33,6 +35,7 @@ def world(
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[World]:
     """Everybody and everything, in a home of their own, with one small pack installed."""
+    _unload(PACK)  # a process that left this package and comes back makes the pack anew
     folder = tmp_path_factory.mktemp("matrix")
     source = pack_in_folder(scaffold(PACK, folder / "packs"))
     source.load()
@@ -56,3 +59,9 @@ def world(
             yield make_world(build(cases, folder / "outputs"))
             transaction.set_rollback(True)
     load_settings.cache_clear()
+
+
+def _unload(package: str) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
+    sys.path[:] = [path for path in sys.path if not (Path(path) / package).is_dir()]
