@@ -135,8 +135,11 @@ def from_actions() -> Iterator[Key]:
 
 
 def from_list(source: str) -> Iterator[Key]:
-    """One message id a line; comments begin with a hash."""
-    return (Key(None, line) for line in source.splitlines() if line and not line.startswith("#"))
+    """One message id a line, with its plural behind a bar; comments begin with a hash."""
+    for line in source.splitlines():
+        if line and not line.startswith("#"):
+            singular, _bar, plural = line.partition(" | ")
+            yield Key(None, singular, plural or None)
 
 
 def from_errors(source: str, errors: set[str]) -> Iterator[Key]:

@@ -31,6 +31,7 @@ from django.utils import translation
 import haihe
 from haihe.api.v1 import api
 from haihe.cli.main import app
+from haihe.kernel import metrics
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.http import status_of
 from haihe.kernel.settings import HaiheSettings
@@ -140,6 +141,20 @@ def _parameter(item: Any) -> str:
     return f"| {names} | {(item.help or '').strip()} |"
 
 
+def metrics_page() -> str:
+    """Every metric of our own."""
+    lines = [
+        "# Metrics\n",
+        "`/metrics` gives them to Prometheus, with those of the Python process. Counts of rows are",
+        "read from the database when they are asked for.\n",
+        "| metric | labels | what it tells |",
+        "|---|---|---|",
+    ]
+    for name, text, labels in metrics.described():
+        lines.append(f"| `{name}` | {', '.join(f'`{label}`' for label in labels)} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
 def openapi() -> str:
     """The API's document."""
     return json.dumps(api.get_openapi_schema(), indent=1, ensure_ascii=False, default=str) + "\n"
@@ -168,6 +183,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "policies.md": policies_page,
     "commands.md": commands_page,
+    "metrics.md": metrics_page,
     "api.md": api_page,
     "openapi.json": openapi,
 }

@@ -50,6 +50,38 @@ FIRM = (
     "/profile",
     "/tokens",
 )
+# What others see that neither a visitor nor the firm does.
+OTHERS = {
+    "demo-office": (
+        "/plans/-/import",
+        "/schemes/-/open",
+        "/schemes/demo-2026/fund",
+        "/schemes/demo-2026/payments",
+    ),
+    "demo-hospital": (
+        "/datasets/wdbc/edit",
+        "/datasets/wdbc/propose",
+        "/datasets/wdbc/usage",
+        "/datasets/wdbc/versions/-/new",
+        "/datasets/wdbc/versions/1?preview",
+    ),
+    "demo-centre-operator": (
+        "/centres/-/new",
+        "/centres/demo-centre/pools/-/new",
+        "/centres/demo-centre/pools/local",
+    ),
+    "demo-operator": (
+        "/platform/roles",
+        "/evidence/keys/rotate",
+        "/organisations/demo-firm/ownership",
+    ),
+    "demo-auditor": (
+        "/ledger/accounts",
+        "/ledger/audit",
+        "/evidence/checkpoints",
+        "/evidence/verify",
+    ),
+}
 FIRST_OF = {
     "/jobs": "main tbody a",
     "/vouchers": "main tbody a",
@@ -116,6 +148,17 @@ def test_pages_of_a_member(
         target = visitor.page.locator(link).first.get_attribute("href")
         assert target, path
         problems += check(visitor, target, thorough=(width, dark) in THOROUGH)
+    assert problems + visitor.complaints == []
+
+
+@pytest.mark.parametrize(("width", "language"), [(1440, "zh-CN"), (390, "en")])
+@pytest.mark.parametrize("slug", OTHERS)
+def test_pages_of_others(
+    visit: Callable[..., Visitor], slug: str, width: int, language: str
+) -> None:
+    visitor = visit(width=width, language=language)
+    visitor.sign_in(slug)
+    problems = [p for path in OTHERS[slug] for p in check(visitor, path, thorough=width == 1440)]
     assert problems + visitor.complaints == []
 
 

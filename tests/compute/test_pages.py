@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from haihe.compute.models import Contract, Job
+from haihe.compute.models import Contract, Job, Pool
 from haihe.compute.services import centres, contracts, jobs
 from haihe.compute.tasks import Dispatcher
 from haihe.kernel.clock import now
@@ -120,6 +120,12 @@ def test_an_operator_connects_adds_and_prices(operator: Side) -> None:
     assert client.post(f"{address}/open")["Location"] == address
 
 
+def test_a_centre_that_evidence_names_by_id_has_its_page(operator: Side) -> None:
+    centre = Pool.objects.get().centre
+    assert browser().get(f"/centres/by-id/{centre.pk}")["Location"] == f"/centres/{centre.slug}"
+    sound(browser().get(f"/centres/by-id/{centre.operator_id}"), 404)
+
+
 def test_others_change_no_pool(operator: Side, firm: Side) -> None:
     client = seen_by(firm.manager)
     assert "Set the price" not in text(client.get("/centres/north/pools/cpu"))
@@ -171,7 +177,7 @@ def test_a_job_goes_from_form_to_quote_to_job(firm: Side) -> None:
         ("inputs", "wdbc", "must read name=dataset@version"),
         ("inputs", "a=none@1", "no dataset"),
         ("cpus", "64", "needs 64000 cpu_milli"),
-        ("name", "Big Job", "valid value"),
+        ("name", "Big Job", "Begin with a letter or digit"),
         ("organisation", "operator", "valid choice"),
     ],
 )

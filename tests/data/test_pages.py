@@ -11,6 +11,7 @@ from django.test import Client
 from haihe.data import services
 from haihe.data.domain import UsagePolicy
 from haihe.data.models import Agreement, Dataset
+from haihe.evidence.services import find
 from haihe.policy.domain import Principal
 from tests.callers import person_of
 from tests.data.factories import CSV, make_agreement, make_dataset
@@ -132,8 +133,25 @@ def test_an_edit_keeps_the_card(dataset: Dataset, holder: Side, stranger: Side) 
     form = {"title": "新", "purposes": ["service"], "days": "5"}
     sound(seen_by(stranger.manager).post("/datasets/cases/edit", form), 403)
     assert seen_by(holder.manager).post("/datasets/cases/edit", form).status_code == 302
+    before = dataset.policy.as_dict()
     dataset.refresh_from_db()
     assert (dataset.title, dataset.policy.purposes) == ("新", ("service",))
+    [entry] = find(holder.manager, kind="dataset.policy_changed").items
+    assert entry.data == {"before": before, "after": dataset.policy.as_dict()}
+    assert seen_by(holder.manager).post("/datasets/cases/edit", form).status_code == 302
+    assert len(find(holder.manager, kind="dataset.policy_changed").items) == 1
+
+
+def test_what_evidence_names_by_id_leads_to_its_page(dataset: Dataset, stranger: Side) -> None:
+    client, version = browser(), dataset.versions.get(number=1)
+    assert client.get(f"/datasets/by-id/{dataset.pk}")["Location"] == "/datasets/cases"
+    address = client.get(f"/datasets/versions/{version.pk}")["Location"]
+    assert address == "/datasets/cases/versions/1"
+    for unknown in (f"/datasets/by-id/{version.pk}", f"/datasets/versions/{dataset.pk}"):
+        sound(client.get(unknown), 404)
+    Dataset.objects.update(is_published=False)
+    for hidden in (f"/datasets/by-id/{dataset.pk}", f"/datasets/versions/{version.pk}"):
+        sound(seen_by(stranger.manager).get(hidden), 404)
 
 
 def test_publishing_is_a_button(dataset: Dataset, holder: Side) -> None:

@@ -167,8 +167,35 @@ def test_a_subject_leads_to_its_page_or_to_its_entries(member: Person) -> None:
     strange = client.get("/evidence/subjects/job:not-an-id")["Location"]
     assert strange.startswith("/evidence?subject=")
     assert labels.page_of("scheme:demo-2026") == "/schemes/demo-2026"
-    assert labels.page_of("scheme:01a20292-5096-77e6-bd86-4c67fe853955") == ""
+    assert labels.page_of("pack:tumour_triage") == "/packs/tumour_triage"
+    for sort, folder in {
+        "centre": "/centres/by-id",
+        "dataset": "/datasets/by-id",
+        "dataset-version": "/datasets/versions",
+        "plan": "/plans/by-id",
+        "scheme": "/schemes/by-id",
+        "contract": "/contracts",
+    }.items():
+        assert labels.page_of(f"{sort}:{JOB[4:]}") == f"{folder}/{JOB[4:]}"
     assert labels.page_of("https://elsewhere.test/") == ""
+
+
+def test_the_log_is_narrowed_to_ones_own_organisations(
+    entry_id: UUID, member: Person, clinic: Organisation
+) -> None:
+    page = browser(member).get("/evidence")
+    offered = page.context["form"].fields["organisation"].widget.choices
+    assert [label for _value, label in offered] == ["All organisations", "Clinic"]
+    shown = sound(browser(member).get(f"/evidence?organisation={clinic.pk}"))
+    assert "Job settled" in shown.text
+    alone = browser(make_person("eve@example.test")).get("/evidence")
+    assert alone.context["form"].fields["organisation"].widget.is_hidden
+
+
+def test_an_entry_names_its_parties_and_who_acted(entry_id: UUID, member: Person) -> None:
+    text = sound(browser(member).get(f"/evidence/entries/{entry_id}")).text
+    assert "Parties Clinic" in text
+    assert "Done by Platform · settlement" in text
 
 
 def test_the_log_is_checked_from_its_page(entry_id: UUID, member: Person) -> None:

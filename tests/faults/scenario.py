@@ -7,11 +7,15 @@ after a crash: a request is repeated with its key, the dispatcher ticks, the out
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid5
 
-from haihe.compute.domain import JobState, spec_from
+from django.db import OperationalError
+
+from haihe.compute.domain import EndReason, JobState, spec_from
 from haihe.compute.models import Contract, Job, Quote
 from haihe.compute.services import centres, contracts, jobs, quotes
 from haihe.compute.tasks import Dispatcher
@@ -22,14 +26,16 @@ from haihe.evidence import services as evidence
 from haihe.evidence.verify import main as verify
 from haihe.kernel import outbox
 from haihe.kernel.clock import now
+from haihe.kernel.errors import StorageUnavailable
 from haihe.kernel.money import CNY, MICRO
+from haihe.kernel.storage import free_bytes
 from haihe.ledger import services as ledger
 from haihe.ledger.models import Account
 from haihe.parties import services as parties
 from haihe.parties.domain import credit_code_check_digit
 from haihe.parties.models import Organisation
 from haihe.policy.cli import CONSOLE
-from haihe.policy.domain import PlatformRole, Principal
+from haihe.policy.domain import SCOPES, PlatformRole, Principal
 from haihe.programme.models import Scheme, Voucher
 from haihe.programme.services import plans, vouchers
 
@@ -38,7 +44,7 @@ KINDS = {FIRM: "enterprise", SELLER: "centre-operator", OFFICE: "programme-offic
 TIMEOUT_S = 60
 
 
-def prepare() -> None:
+def prepare(home: Path) -> None:
     """Parties, a centre, money: what every broken run begins with."""
     for number, (slug, kind) in enumerate(KINDS.items()):
         parties.create_person(email=f"{slug}@haihe.test", name=slug)
@@ -51,7 +57,10 @@ def prepare() -> None:
             credit_code=body + credit_code_check_digit(body),
         )
         parties.verify_organisation(CONSOLE, slug)
-    parties.grant_platform_role(CONSOLE, email="office@haihe.test", role=PlatformRole.OFFICER)
+    for role in (PlatformRole.OFFICER, PlatformRole.OPERATOR):
+        parties.grant_platform_role(CONSOLE, email="office@haihe.test", role=role)
+    token = parties.create_token(who(OFFICE), name="faults", scopes=SCOPES)
+    (home / "token").write_text(token.secret)
     seller = who(SELLER)
     centres.create_centre(seller, operator=SELLER, slug="centre", name="centre")
     centres.create_pool(seller, "centre", slug="pool", cpu_milli=4_000, memory_bytes=8 << 30)
@@ -94,6 +103,42 @@ def check(home: Path) -> None:
     file = home / "evidence.jsonl"
     evidence.export(CONSOLE, file)
     assert verify([str(file)]) == 0
+
+
+def fill(home: Path) -> None:
+    """Run a job that fills the disk, and make room when it has ended: it is neither lost nor free.
+
+    While the disk is full the dispatcher cannot write down that the job ran, or that it ended.
+    """
+    _fund()
+    command = ["sh", "-c", "cat /dev/zero > $HAIHE_OUTPUTS/zeros"]
+    spec = spec_from({"name": "fill", "command": command, "wall_s": 60, "output_bytes": 1 << 40})
+    quote = quotes.request_quote(who(FIRM), spec, organisation=FIRM)
+    job = jobs.submit_job(who(FIRM), quote.pk)
+    folder = jobs.attempt_folder(job.pk, 1)
+    dispatcher = Dispatcher()
+    _tick_until((folder / "result.json").exists, dispatcher)
+    assert free_bytes() < MICRO
+    for _ in range(3):
+        with suppress(StorageUnavailable, OperationalError):
+            dispatcher.tick()
+    (folder / "outputs" / "zeros").unlink()
+    _tick_until(Job.objects.filter(finished_at__isnull=False).exists, dispatcher)
+    job.refresh_from_db()
+    assert (job.state, job.end_reason) == (JobState.FAILED, EndReason.EXITED)
+    assert job.attempts.count() == 1
+    assert job.settlement.amount_micro == 10 * MICRO
+    assert ledger.audit(CONSOLE).balanced
+    assert evidence.verify_log() is not None
+
+
+def _tick_until(condition: Callable[[], bool], dispatcher: Dispatcher) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        with suppress(StorageUnavailable, OperationalError):
+            dispatcher.tick()
+        time.sleep(0.05)
 
 
 def _entries() -> list[evidence.Entry]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import random
-import re
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 
 import pytest
 
-from tests.faults.harness import ROOT, Nursery, copy_home
+from tests.faults.conftest import WORKERS
+from tests.faults.harness import Nursery, copy_home, crash_points
 
 pytestmark = pytest.mark.faults
 
 RANDOM_KILLS = 40
-# Steps mostly wait for a job, so more of them than cores keep the machine busy.
-WORKERS = 4
 # How often each point is tried, from its first passing on. Points inside every unit of work are
 # passed dozens of times: those are sampled over the whole run.
 COUNTS: dict[str, tuple[int, ...]] = {
@@ -27,35 +24,6 @@ COUNTS: dict[str, tuple[int, ...]] = {
     "evidence.flushed": tuple(range(1, 17)),
     "ledger.transferred": (1, 2, 3, 4, 5),
 }
-
-
-def crash_points() -> list[str]:
-    """Every name in the source."""
-    found: set[str] = set()
-    for path in (ROOT / "src").rglob("*.py"):
-        found |= set(re.findall(r'(?<!def )crash_point\(\s*"([a-z._]+)"', path.read_text()))
-    return sorted(found)
-
-
-@pytest.fixture(scope="module")
-def nurseries() -> Iterator[Queue[Nursery]]:
-    pool: Queue[Nursery] = Queue()
-    made = [Nursery() for _ in range(WORKERS)]
-    for nursery in made:
-        pool.put(nursery)
-    yield pool
-    for nursery in made:
-        nursery.close()
-
-
-@pytest.fixture(scope="module")
-def prepared(nurseries: Queue[Nursery], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("prepared") / "home"
-    home.mkdir()
-    nursery = nurseries.get()
-    assert nursery.run("prepare", home) == 0
-    nurseries.put(nursery)
-    return home
 
 
 def test_every_crash_point_recovers(

@@ -129,3 +129,28 @@ def test_a_lease_is_held_by_one(watch: Watch, heard: list[Event]) -> None:
     assert not rows.renew(pk, first, at=late, ttl=ttl), "the late worker's token is dead"
     assert not rows.release(pk, first)
     assert rows.release(pk, second)  # type: ignore[arg-type]
+
+
+def test_a_clock_that_was_set_back_holds_up_no_delivery(watch: Watch, heard: list[Event]) -> None:
+    send()
+    watch.at -= timedelta(days=1)
+    assert deliver_due() == 1, "a first try has no time to wait for"
+    send()
+    OutboxDelivery.objects.filter(state="waiting").update(
+        attempts=3, due_at=watch.at + timedelta(days=1)
+    )
+    assert deliver_due() == 1, "no pause is so long"
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_not_waited_for(watch: Watch) -> None:
+    OutboxEvent.objects.create(topic="topic", payload={})
+    row = OutboxDelivery.objects.create(event=OutboxEvent.objects.get(), handler="h")
+    rows, ttl = OutboxDelivery.objects, timedelta(seconds=10)
+    first = rows.claim(row.pk, at=watch.at, ttl=ttl)
+    assert first is not None
+    assert rows.claim(row.pk, at=watch.at - ttl, ttl=ttl) is None, "two clocks may differ so much"
+    earlier = watch.at - timedelta(hours=1)
+    assert rows.renew(row.pk, first, at=earlier, ttl=ttl), "its holder lives and puts it right"
+    assert rows.claim(row.pk, at=earlier, ttl=ttl) is None
+    rows.filter(pk=row.pk).update(lock_expires_at=watch.at + ttl)
+    assert rows.claim(row.pk, at=earlier, ttl=ttl) not in (None, first)

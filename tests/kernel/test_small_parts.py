@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haihe.kernel.clock import now, use_clock
-from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord
-from haihe.kernel.export import export_table
+from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord, StorageUnavailable
+from haihe.kernel.export import EXPORT_ROWS, every_item, export_table
 from haihe.kernel.ids import check_slug, new_id, parse_id
 from haihe.kernel.models import OutboxEvent
 from haihe.kernel.pagination import paginate
-from haihe.kernel.settings import HaiheSettings, secret_from_home
+from haihe.kernel.settings import HaiheSettings, secret_from_home, without_password
 
 
 def test_ids_are_version_7_and_differ() -> None:
@@ -95,11 +100,62 @@ def test_an_unknown_setting_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         HaiheSettings()
 
 
+def test_hosts_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAIHE_ALLOWED_HOSTS", "haihe.example, 10.0.0.5,")
+    assert HaiheSettings().allowed_hosts == ["haihe.example", "10.0.0.5"]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("", ""),
+        ("console:", "console:"),
+        ("file:/var/mail", "file:/var/mail"),
+        ("smtp://mail.example:25", "smtp://mail.example:25"),
+        ("smtp://ann@mail.example", "smtp://ann@mail.example"),
+        ("postgresql://ann:hush@[::1]:5432/db", "postgresql://ann:**********@[::1]:5432/db"),
+        ("postgresql://ann:hu/s?h@hush@db/x", "postgresql://ann:**********@db/x"),
+        ("postgresql:ann:hush@db", "postgresql:ann:**********@db"),
+        ("postgresql://db/x?password=hush", "postgresql://db/x?**********"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+def test_no_secret_is_among_the_settings_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = {"provider_id": "city", "name": "City", "server_url": "https://id.example"}
+    for name, value in {
+        "DATABASE_URL": "postgresql://ann:hush@db/x",
+        "EMAIL_URL": "smtp://ann:hush@mail",
+        "SECRET_KEY": "hush",
+        "OIDC": json.dumps([{**provider, "client_id": "haihe", "secret": "hush"}]),
+    }.items():
+        monkeypatch.setenv(f"HAIHE_{name}", value)
+    shown = json.dumps(HaiheSettings().shown())
+    assert "hush" not in shown
+    assert "City" in shown
+
+
 def test_a_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     first, second = (secret_from_home("x.key", home=tmp_path) for _ in range(2))
     assert first == second
     assert len(first) > 40
     assert (tmp_path / "keys" / "x.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_secret_that_could_not_be_written_whole_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageUnavailable, match="No space left"):
+            secret_from_home("x.key", home=tmp_path)
+    assert list((tmp_path / "keys").iterdir()) == []
+    assert len(secret_from_home("x.key", home=tmp_path)) > 40
 
 
 @pytest.mark.django_db
@@ -127,6 +183,25 @@ def test_an_exported_cell_never_runs_as_a_formula() -> None:
     rows = list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
     assert rows == [["a", "b"], ["'=1+1", "-5"], ["天津", ""]]
     assert response["Content-Disposition"] == 'attachment; filename="x.csv"'
+
+
+def test_a_file_takes_every_page_of_a_list_up_to_its_limit() -> None:
+    @dataclass(frozen=True)
+    class Numbers:
+        items: list[int]
+        next_cursor: str | None
+
+    def below(last: int) -> Callable[..., Numbers]:
+        def read(*, cursor: str | None, limit: int) -> Numbers:
+            begin = int(cursor or 0)
+            end = min(begin + limit, last)
+            return Numbers(list(range(begin, end)), str(end) if end < last else None)
+
+        return read
+
+    assert list(every_item(below(0))) == []
+    assert list(every_item(below(1_201))) == list(range(1_201))
+    assert list(every_item(below(10 * EXPORT_ROWS))) == list(range(EXPORT_ROWS))
 
 
 def test_the_same_rows_as_a_workbook() -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
+from haihe.kernel.money import MAX_AMOUNT_MICRO
 from haihe.ledger.domain import Discrepancy, Kind, Rule
 from haihe.ledger.models import Account, Expiry, Transfer
 from haihe.ledger.services import audit, open_account, transfer
@@ -185,10 +186,12 @@ def test_turnover_beyond_64_bits_is_summed_exactly(watch: Watch) -> None:
     vault, sink = (
         open_account(None, code, "CNY", name=code, floor_micro=None) for code in ("vault", "sink")
     )
-    for _ in range(13):
-        there = posted(vault.pk, sink.pk, 900_000_000_000_000_000)
-        back = posted(sink.pk, vault.pk, 900_000_000_000_000_000 - 1)
-        transfer([there, back])
+    times = 2**63 // MAX_AMOUNT_MICRO + 1
+    orders = []
+    for _ in range(times):
+        orders.append(posted(vault.pk, sink.pk, MAX_AMOUNT_MICRO))
+        orders.append(posted(sink.pk, vault.pk, MAX_AMOUNT_MICRO - 1))
+    transfer(orders)
     assert audit(SYSTEM).balanced
     sink.refresh_from_db()
-    assert sink.posted_micro == 13
+    assert sink.posted_micro == times

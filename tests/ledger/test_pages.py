@@ -253,3 +253,15 @@ def test_an_account_without_a_floor_and_a_closed_one_say_so(
     page = sound(browser(owner).get("/ledger/accounts"))
     assert "no floor" in page.text
     assert "Vouchers issued" in page.text
+
+
+def test_accounts_are_called_in_the_language_of_the_page(owner: Person, firm: Organisation) -> None:
+    Organisation.objects.filter(pk=firm.pk).update(name="津影智能", name_en="Jinying AI")
+    voucher = open_account(firm.pk, "voucher-v-x-1", "voucher:x", name="津影智能 x-1")
+    external_account("CNY")
+    for language, called in ((ENGLISH, "Jinying AI x-1"), (CHINESE, "津影智能 x-1")):
+        client = browser(owner, language)
+        assert called in sound(client.get("/ledger/accounts")).text
+        assert f"<h1>{called}" in client.get(statement_of(voucher)).content.decode()
+    auditor = browser(make_person(roles=("auditor",)), CHINESE)
+    assert "账外（CNY）" in sound(auditor.get("/ledger/accounts")).text

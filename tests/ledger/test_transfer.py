@@ -11,9 +11,10 @@ import pytest
 
 from haihe.kernel.errors import MissingRecord, WrongState
 from haihe.kernel.ids import new_id
+from haihe.kernel.money import MAX_AMOUNT_MICRO
 from haihe.kernel.work import unit_of_work
 from haihe.ledger import domain
-from haihe.ledger.domain import BALANCE_LIMIT_MICRO, Kind
+from haihe.ledger.domain import Kind
 from haihe.ledger.errors import (
     AccountClosed,
     AlreadyResolved,
@@ -245,11 +246,15 @@ def test_a_closed_account_takes_part_in_nothing_new(payer: Account, payee: Accou
             transfer([new])
 
 
-def test_a_balance_stays_where_sums_are_exact(payer: Account, payee: Account) -> None:
+def test_a_balance_stays_where_sums_are_exact(
+    payer: Account, payee: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vault, sink = (
         open_account(None, code, "CNY", name=code, floor_micro=None) for code in ("vault", "sink")
     )
-    big = domain.BALANCE_LIMIT_MICRO // 5
+    big = MAX_AMOUNT_MICRO
+    limit = 5 * big
+    monkeypatch.setattr(domain, "BALANCE_LIMIT_MICRO", limit)
     for _ in range(4):
         transfer([pending(vault.pk, sink.pk, big)])
     transfer([posted(vault.pk, sink.pk, big)])
@@ -260,7 +265,7 @@ def test_a_balance_stays_where_sums_are_exact(payer: Account, payee: Account) ->
         transfer([posted(payer.pk, sink.pk, 1)])
     for hold in Transfer.objects.filter(kind=Kind.PENDING):
         transfer([resolve(Kind.POST, hold.transfer_id)])
-    assert balance(sink) == (BALANCE_LIMIT_MICRO, 0, 0), "whatever was held can be paid"
+    assert balance(sink) == (limit, 0, 0), "whatever was held can be paid"
 
 
 def test_a_batch_has_a_limit_and_names_each_id_once(

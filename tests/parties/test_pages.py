@@ -390,6 +390,8 @@ def test_my_organisations_name_my_role_or_the_next_step(firm: Organisation, ann:
     assert "Jinying AI" in sound(browser(ann).get("/memberships")).text
     alone = sound(browser(make_person()).get("/memberships"))
     assert "You belong to no organisation yet" in alone.text
+    file = browser(ann).get("/memberships?format=csv").content.decode()
+    assert "津影智能,owner" in file.replace("\r", "")
 
 
 def test_a_profile_is_changed_and_its_language_spoken(ann: Person) -> None:
@@ -403,6 +405,32 @@ def test_a_profile_is_changed_and_its_language_spoken(ann: Person) -> None:
     assert asks_to_sign_in(browser().post("/profile", {"name": "X", "language": "en"}))
     for wrong in ({"name": "", "language": "en"}, {"name": "X", "language": "tlh"}):
         sound(client.post("/profile", wrong), 422)
+
+
+def test_the_language_switch_is_remembered_for_the_next_sign_in(ann: Person) -> None:
+    client = browser(ann)
+    switched = client.post("/i18n/setlang/", {"language": CHINESE, "next": "/memberships"})
+    assert (switched["Location"], client.cookies["django_language"].value) == (
+        "/memberships",
+        CHINESE,
+    )
+    ann.refresh_from_db()
+    assert ann.language == CHINESE
+    sound(client.post("/i18n/setlang/", {"language": "tlh", "next": "/"}), 422)
+    visitor = browser()
+    assert visitor.post("/i18n/setlang/", {"language": "tlh", "next": "/"})["Location"] == "/"
+
+
+def test_who_signs_in_reads_the_language_that_they_chose(ann: Person) -> None:
+    ann.set_password("a long enough password")
+    ann.language = CHINESE
+    ann.save()
+    client = browser()
+    given = {"login": ann.email, "password": "a long enough password"}
+    page = client.post("/accounts/login/?next=/memberships", given, follow=True)
+    assert client.cookies["django_language"].value == CHINESE
+    assert '<html lang="zh-hans"' in page.content.decode()
+    assert "Successfully signed in" not in page.content.decode()
 
 
 def test_a_token_is_shown_once(ann: Person) -> None:

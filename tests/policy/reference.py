@@ -57,9 +57,7 @@ def neither(*rules: Rule) -> Rule:
 belongs, works = member(*Role), member(Role.OWNER, Role.MANAGER, Role.MEMBER)
 manages, owns = member(Role.OWNER, Role.MANAGER), member(Role.OWNER)
 partner, binds = party(*Role), party(Role.OWNER, Role.MANAGER)
-officer, operator = platform(PlatformRole.OFFICER), platform(PlatformRole.OPERATOR)
-auditor = platform(PlatformRole.AUDITOR)
-disinterested = neither(oneself, belongs)
+officer, operator, auditor = map(platform, PlatformRole)
 
 RULES: dict[tuple[Rule, ...], str] = {
     (anybody,): "plan.read indicator.read scheme.read centre.read pack.read evidence.list",
@@ -81,10 +79,10 @@ RULES: dict[tuple[Rule, ...], str] = {
     (binds,): "agreement.accept contract.sign agreement.end",
     (officer,): "plan.import scheme.manage voucher.pay",
     (officer, operator, auditor): "ledger.audit",
-    (both(officer, disinterested),): "voucher.review scenario.accept",
+    (both(officer, neither(oneself, belongs)),): "voucher.review scenario.accept",
     (operator,): "organisation.verify platform.grant_role evidence.rotate_key system.manage "
     "account.deposit",
-    (operator, auditor): "system.read",
+    (operator, auditor): "system.read evidence.verify",
     (auditor,): "evidence.export",
     (): "job.dispatch",
 }

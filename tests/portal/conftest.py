@@ -12,11 +12,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.template import RequestContext, Template
 from django.test import Client, RequestFactory
 from django.utils import translation
-from django_cotton.compiler_regex import CottonCompiler
 from pytest_django import Settings
 from tools import messages
 
 from haihe.parties.models import Person
+from haihe.portal.loader import Compiler
 
 PASSWORD = "a long enough password"
 Render = Callable[..., str]
@@ -43,7 +43,7 @@ def render(rf: RequestFactory) -> Render:
     def render(source: str, path: str = "/", **context: Any) -> str:
         request = rf.get(path)
         request.user = AnonymousUser()
-        template = Template(CottonCompiler().process(source))
+        template = Template(Compiler().process(source))
         return template.render(RequestContext(request, context))
 
     return render

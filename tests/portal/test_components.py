@@ -73,7 +73,10 @@ def test_money_is_exact_and_machine_readable(render: Render) -> None:
     assert Markup(shown).text == "1,234,567.50 CNY"
     assert 'value="1234567500000"' in shown
     voucher = render('<c-money :amount="amount" asset="voucher:spring-2026" />', amount=-5_000_000)
-    assert Markup(voucher).text == "-5.00 voucher spring-2026"
+    assert Markup(voucher).text == "−5.00 voucher spring-2026"
+    assert 'value="-5000000"' in voucher
+    bare = render('<c-money :amount="amount" bare />', amount=1_000_000)
+    assert '<span class="visually-hidden">CNY</span>' in bare
     assert Markup(render('<c-money :amount="amount" />', amount=0)).text == "0.00 CNY"
     assert Markup(render('<c-money :amount="amount" />', amount=None)).text == "–"
 
@@ -153,6 +156,22 @@ def test_a_form_posts_with_its_token_and_shows_all_its_errors(render: Render) ->
     assert 'hx-post="/y"' in shown
     assert "Closed today." in shown
     assert "csrfmiddlewaretoken" not in render('<c-form method="get">x</c-form>')
+
+
+def test_what_is_wrong_with_a_hidden_field_is_said_above_the_form(render: Render) -> None:
+    class HiddenForm(forms.Form):
+        sent = forms.UUIDField(label="Sending", widget=forms.HiddenInput)
+
+    shown = Markup(render('<c-form :form="form">x</c-form>', form=HiddenForm({"sent": "1"})))
+    assert "Sending: Enter a valid UUID." in shown.text
+
+
+def test_a_filter_does_not_say_that_it_may_be_left_out(render: Render) -> None:
+    class FilterForm(forms.Form):
+        kind = forms.CharField(required=False)
+
+    assert "optional" in Markup(render('<c-form :form="form" />', form=FilterForm())).text
+    assert "optional" not in Markup(render('<c-filters :form="form" />', form=FilterForm())).text
 
 
 def test_pages_keep_the_filters_and_lead_back(render: Render) -> None:

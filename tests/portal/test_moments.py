@@ -15,11 +15,12 @@ NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 def test_a_time_is_local_and_says_its_zone() -> None:
     with use_clock(lambda: NOON):
-        shown = describe(NOON - timedelta(minutes=5))
-    assert (shown.text, shown.zone) == ("2026-11-22 19:55", "UTC+8")
-    assert shown.machine == "2026-11-22T19:55:00+08:00"
-    assert shown.utc == "2026-11-22 11:55:00 UTC"
-    assert shown.relative == "5\xa0minutes ago"
+        shown = describe(NOON - timedelta(minutes=5, microseconds=7))
+        assert shown.relative == "5\xa0minutes ago"
+    assert (shown.text, shown.zone) == ("2026-11-22 19:54", "UTC+8")
+    assert shown.machine == "2026-11-22T19:54:59+08:00"
+    assert shown.utc == "2026-11-22 11:54:59 UTC"
+    assert describe(NOON, seconds=True).text == "2026-11-22 20:00:00"
 
 
 def test_a_day_has_no_zone_and_no_distance() -> None:

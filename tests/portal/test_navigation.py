@@ -7,6 +7,8 @@ from django.urls import path
 from pytest_django import Settings
 from tools.build_static import ICONS
 
+from haihe.kernel.ids import new_id
+from haihe.policy.domain import ANONYMOUS, PlatformRole, Principal
 from haihe.portal import navigation
 from haihe.portal.navigation import Group, Item
 
@@ -54,6 +56,18 @@ def test_the_menu_marks_where_one_is(address: str, current: list[str]) -> None:
         if link.is_current
     ]
     assert found == current
+
+
+def test_what_only_some_may_read_is_shown_to_them() -> None:
+    def reads_roles(*roles: PlatformRole) -> bool:
+        someone = Principal(id=new_id(), platform_roles=frozenset(roles)) if roles else ANONYMOUS
+        shown = navigation.sections("/", someone)[-1].links
+        return "/platform/roles" in [link.address for link in shown]
+
+    assert reads_roles(PlatformRole.OPERATOR)
+    assert reads_roles(PlatformRole.AUDITOR)
+    assert not reads_roles(PlatformRole.OFFICER)
+    assert not reads_roles()
 
 
 def test_every_item_has_an_icon_that_is_built() -> None:

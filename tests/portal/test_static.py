@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.http import StreamingHttpResponse
+from django.test import AsyncClient
 from tools import build_static
 
 from haihe.portal import styleguide
@@ -28,6 +31,18 @@ def test_versions_are_exact_and_the_lock_names_no_host() -> None:
     assert all("resolved" not in entry and "integrity" in entry for entry in packages.values())
     for name, version in pinned.items():
         assert packages[f"node_modules/{name}"]["version"] == version
+
+
+def test_an_asynchronous_server_gets_whole_files_without_a_warning() -> None:
+    async def fetch() -> tuple[bytes, str]:
+        answer = await AsyncClient().get("/static/portal/mark.svg")
+        assert isinstance(answer, StreamingHttpResponse)
+        body = b"".join([piece async for piece in answer])
+        answer.close()
+        return body, answer["Content-Length"]
+
+    content = (OWN / "mark.svg").read_bytes()
+    assert async_to_sync(fetch)() == (content, str(len(content)))
 
 
 @needs_vendor

@@ -163,6 +163,14 @@ def test_the_plan_shows_lead_and_supporting_units(plan: Plan) -> None:
     assert "认定通过的应用场景项目计数" in chinese.text
 
 
+def test_what_evidence_names_by_id_leads_to_its_page(plan: Plan, scheme: Scheme) -> None:
+    client = browser()
+    assert client.get(f"/plans/by-id/{plan.pk}")["Location"] == f"/plans/{PLAN}?version=1"
+    assert client.get(f"/schemes/by-id/{scheme.pk}")["Location"] == "/schemes/spring"
+    for unknown in (f"/plans/by-id/{scheme.pk}", f"/schemes/by-id/{plan.pk}"):
+        sound(client.get(unknown), 404)
+
+
 def test_the_officer_imports_a_plan_on_a_page(world: World) -> None:
     officer = seen_by(world.officer)
     bad = SimpleUploadedFile("plan.toml", b"x")
@@ -215,7 +223,8 @@ def test_the_officer_opens_and_funds_a_scheme_on_pages(world: World) -> None:
     assert scheme_balance(Scheme.objects.get(slug="autumn")).pool_micro == 1_000_500_000
     page = sound(officer.get("/schemes/autumn"))
     assert "1,000.50 CNY" in page.text
-    assert "V2; the threshold of 25 % is own" in page.text
+    assert "Read in a secondary page" in page.text
+    assert "This platform’s own" in page.text
     sound(officer.post("/schemes/autumn/fund", {**money, "amount_micro": "-3"}), 422)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -173,11 +173,29 @@ def test_nobody_knows_the_figures_of_a_time_to_come(plan: Plan) -> None:
 
 
 def test_a_figure_is_of_the_installed_clock(plan: Plan) -> None:
-    at = datetime(2026, 2, 3, tzinfo=UTC)
+    at = now() + timedelta(days=1)
     with use_clock(lambda: at):
         seen = plans.find_indicator(ANONYMOUS, PLAN, "T3").observation
     assert seen is not None
     assert seen.as_of == at
+
+
+def test_a_figure_of_the_past_stays_when_the_clock_is_set_back(world: World, plan: Plan) -> None:
+    def value(as_of: datetime | None = None) -> int | None:
+        seen = plans.find_indicator(ANONYMOUS, PLAN, "T3", as_of=as_of).observation
+        return seen and seen.value
+
+    begin = now()
+    third = scenarios.propose_scenario(
+        world.member, evaluation=make_evaluation(world).pk, plan=PLAN, measure="6", title="分诊"
+    )
+    accept(world)
+    after_one = now()
+    accept(world)
+    with use_clock(lambda: begin - timedelta(hours=3)):
+        scenarios.accept_scenario(world.officer, third.pk)
+        assert value() == 3, "what happened since is seen at once"
+        assert value(after_one) == 1, "and did not happen before"
 
 
 def test_a_token_without_the_scope_reads_no_figure(world: World, plan: Plan) -> None:

@@ -163,7 +163,7 @@ def _repeated(key: str, caller: str, digest: str) -> HttpResponse:
 
 def _key(request: Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
-    if not 1 <= len(key) <= KEY_LENGTH:
+    if not 1 <= len(key) <= KEY_LENGTH or not key.isprintable():
         raise IdempotencyKeyMissing
     return key
 

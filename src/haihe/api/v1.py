@@ -12,11 +12,13 @@ from ninja.errors import HttpError, ValidationError
 
 from haihe import __version__
 from haihe.api.auth import SessionAuth, TokenAuth, nobody
+from haihe.api.parser import StrictParser
 from haihe.compute.api import router as compute
 from haihe.data.api import router as data
 from haihe.evidence.api import router as evidence
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.http import PROBLEM_TYPE, problem
+from haihe.kernel.storage import storage_failure
 from haihe.ledger.api import router as ledger
 from haihe.packs.api import router as packs
 from haihe.parties.api import router as parties
@@ -30,11 +32,13 @@ api = NinjaAPI(
     version=__version__,
     urls_namespace="api",
     docs_url=None,
+    parser=StrictParser(),
     auth=[TokenAuth(), SessionAuth(), nobody],
     description=(
         "Every answer that is an error is an RFC 9457 problem with a stable `code`. Lists are read "
-        "by cursor. Every POST takes an `Idempotency-Key`. GET answers carry an ETag; a PUT with "
-        "`If-Match` is refused if the thing was changed since. Amounts are integers of micro-units."
+        "by cursor. Every POST takes an `Idempotency-Key`, remembered for as many days as the "
+        "setting `idempotency_days` says. GET answers carry an ETag; a PUT with `If-Match` is "
+        "refused if the thing was changed since. Amounts are integers of micro-units."
     ),
 )
 for router in (parties, ledger, evidence, data, compute, packs, programme):
@@ -58,31 +62,39 @@ def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpRes
         {"field": ".".join(str(part) for part in item["loc"]), "rule": item["msg"]}
         for item in error.errors
     ]
-    return _plain(request, HTTPStatus.UNPROCESSABLE_ENTITY, "input.invalid", fields=fields)
+    return plain_problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "input.invalid", fields=fields)
 
 
 @api.exception_handler(HttpError)
 def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     """Errors of the HTTP layer: a failed CSRF check, a body that is no JSON."""
-    return _plain(request, error.status_code, "http.error", detail=str(error))
+    if error.status_code == HTTPStatus.BAD_REQUEST and error.__cause__ is not None:
+        detail = f"The body cannot be read: {error.__cause__}"
+        return plain_problem(request, error.status_code, "http.bad_body", detail=detail)
+    return plain_problem(request, error.status_code, "http.error", detail=str(error))
 
 
 @api.exception_handler(Http404)
 def on_missing(request: HttpRequest, error: Http404) -> HttpResponse:
     """No such route."""
-    return _plain(request, HTTPStatus.NOT_FOUND, "http.not_found")
+    return plain_problem(request, HTTPStatus.NOT_FOUND, "http.not_found")
 
 
 @api.exception_handler(Exception)
 def on_defect(request: HttpRequest, error: Exception) -> HttpResponse:
-    """A defect: logged whole, told without its inside."""
+    """A storage that fails, by its name; else a defect: logged whole, told without its inside."""
+    failure = storage_failure(error)
+    if failure is not None:
+        log.warning("api.storage", path=request.path, error=str(error))
+        return on_haihe_error(request, failure)
     log.exception("api.defect", path=request.path)
-    return _plain(request, HTTPStatus.INTERNAL_SERVER_ERROR, "haihe.defect")
+    return plain_problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "haihe.defect")
 
 
-def _plain(
+def plain_problem(
     request: HttpRequest, status: int, code: str, *, detail: str = "", **more: Any
 ) -> HttpResponse:
+    """A problem of the HTTP layer, which no domain has a name for."""
     title = HTTPStatus(status).phrase
     body = {
         "type": PROBLEM_TYPE + code,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -10,7 +11,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy
 
 from haihe.kernel.logs import configure_logs
-from haihe.kernel.settings import load_settings, secret_from_home
+from haihe.kernel.settings import OidcProvider, load_settings, secret_from_home
 
 haihe = load_settings()
 HOME = haihe.home.resolve()
@@ -57,9 +58,10 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "haihe.kernel.http.RequestIdMiddleware",
+    "haihe.kernel.http.PlainAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "haihe.portal.middleware.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.http.ConditionalGetMiddleware",
@@ -79,7 +81,7 @@ MIDDLEWARE = [
 # Components are templates in `cotton/`; a component sees its own attributes and what the context
 # processors give, never the variables of the page around it.
 COTTON_ISOLATE_BY_DEFAULT = True
-_loaders: list[Any] = ["django_cotton.cotton_loader.Loader"]
+_loaders: list[Any] = ["haihe.portal.loader.Loader"]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -101,6 +103,24 @@ TEMPLATES = [
         },
     }
 ]
+
+
+def identity_providers(providers: Sequence[OidcProvider]) -> dict[str, Any]:
+    """django-allauth's description of the OpenID Connect providers."""
+    apps = [
+        {
+            "provider_id": provider.provider_id,
+            "name": provider.name,
+            "client_id": provider.client_id,
+            "secret": provider.secret.get_secret_value(),
+            "settings": {
+                "server_url": provider.server_url,
+                "verified_email": provider.trust_email,
+            },
+        }
+        for provider in providers
+    ]
+    return {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": apps}}
 
 
 def _origin(url: str) -> str:
@@ -144,6 +164,8 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "kernel_cache",
+        # Rate limits count here: many callers at once must not push out each other's counts.
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
     }
 }
 
@@ -181,21 +203,8 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Haihe"
 SOCIALACCOUNT_ONLY = False
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
-SOCIALACCOUNT_PROVIDERS = {
-    "openid_connect": {
-        "OAUTH_PKCE_ENABLED": True,
-        "APPS": [
-            {
-                "provider_id": provider.provider_id,
-                "name": provider.name,
-                "client_id": provider.client_id,
-                "secret": provider.secret.get_secret_value(),
-                "settings": {"server_url": provider.server_url},
-            }
-            for provider in haihe.oidc
-        ],
-    }
-}
+SOCIALACCOUNT_ADAPTER = "haihe.parties.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_PROVIDERS = identity_providers(haihe.oidc)
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -6,6 +6,11 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from haihe.api.v1 import api
 from haihe.kernel import http
+from haihe.parties.views import people
+
+handler400 = "haihe.app.views.bad_request"
+handler404 = "haihe.app.views.not_found"
+handler500 = "haihe.app.views.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", http.live),
@@ -13,7 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", http.metrics),
     path("api/v1/", api.urls),
     path("accounts/", include("allauth.urls")),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("i18n/setlang/", people.set_language, name="set_language"),
     path("", include("haihe.portal.urls")),
     path("", include("haihe.parties.urls")),
     path("", include("haihe.ledger.urls")),

@@ -1,8 +1,9 @@
-"""Composition: which implementation fills which slot, which handler hears which event."""
+"""Composition: which implementation fills which slot, who hears which event, what beats."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -10,14 +11,28 @@ from haihe.compute.domain import InputRef
 from haihe.compute.protocols import FUNDING, INPUTS, InputCard
 from haihe.compute.services.settlement import DISPATCHER
 from haihe.data import services as data
+from haihe.data.tasks import forget_drafts
+from haihe.evidence.services import verify_log
+from haihe.kernel import beats, health, tasks
 from haihe.kernel.metrics import register_gauge
 from haihe.kernel.outbox import Event, backlog, subscribe
+from haihe.kernel.settings import load_settings
+from haihe.ledger.services import expire_due
 from haihe.packs.services import evaluate_job
 from haihe.parties.models import Organisation
 from haihe.parties.services import principal_of_email
+from haihe.parties.tasks import forget_expired
 from haihe.policy.cli import SIGN_IN
 from haihe.policy.domain import Principal
+from haihe.policy.names import ORGANISATIONS
 from haihe.programme.services.vouchers import VoucherFunding
+
+EXPIRY_EVERY = timedelta(seconds=30)
+VERIFY_EVERY = timedelta(minutes=10)
+HOUSEKEEPING_EVERY = timedelta(hours=1)
+# A dispatcher is silent for the length of a step, as when it copies large inputs.
+LEAST_SILENCE = timedelta(seconds=60)
+VERIFY = "evidence.verify"
 
 
 class DataInputs:
@@ -71,5 +86,54 @@ def wire() -> None:
     INPUTS.fill(DataInputs())
     FUNDING.fill(VoucherFunding())
     SIGN_IN.fill(principal_of_email)
+    ORGANISATIONS.fill(Organisation.objects.in_bulk)
     subscribe("job.finished", "packs.evaluate", _evaluate_finished_job)
     register_gauge("haihe_outbox_deliveries", "Deliveries by state.", label="state", read=backlog)
+    register_gauge(
+        "haihe_beat_age_seconds",
+        "Time since a worker was at work, or since periodic work was last begun.",
+        label="beat",
+        read=beats.ages,
+    )
+    _set_beats()
+    _set_checks()
+
+
+def _set_beats() -> None:
+    """What is done periodically, by whichever process of the installation comes first."""
+    beats.every(EXPIRY_EVERY, "ledger.expire", _expire)
+    beats.every(VERIFY_EVERY, VERIFY, _verify)
+    for name, work in {
+        "kernel.forget": tasks.forget_old_rows,
+        "parties.forget": forget_expired,
+        "data.forget": forget_drafts,
+    }.items():
+        beats.every(HOUSEKEEPING_EVERY, name, work)
+
+
+def _set_checks() -> None:
+    """What must hold beside database, migrations and disk."""
+    health.register_check("events", _events)
+    health.register_check("evidence", partial(health.of_beat, VERIFY, interval=VERIFY_EVERY))
+    health.register_check("dispatcher", _dispatcher)
+
+
+def _expire(at: datetime) -> str:
+    return f"{expire_due(at)} holds released"
+
+
+def _verify(at: datetime) -> str:
+    head = verify_log()
+    return f"agrees with its witness at {head.size} entries" if head else "has no entry yet"
+
+
+def _events() -> health.Line:
+    figures = backlog()
+    if figures["dead"]:
+        return health.Line(health.State.WARNING, "were given up; see: haihe events list", figures)
+    return health.Line(health.State.OK, "are delivered", figures)
+
+
+def _dispatcher() -> health.Line:
+    silence = max(LEAST_SILENCE, 2 * timedelta(seconds=load_settings().job_lease_s))
+    return health.of_worker("dispatcher", silence=silence)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import psutil
 import typer
 
 from haihe.cli import postgres
@@ -30,7 +33,7 @@ def options() -> None:
 @app.command("core")
 def core(as_json: AsJson = False) -> None:
     """Ledger, evidence, authorisation, job list and home page."""
-    result = run_apart("all")
+    result = {"machine": machine(), **run_apart("all")}
     if postgres.binaries() is None:
         result["ledger"]["postgres_per_s"] = None
         result["ledger"]["postgres_missing"] = postgres.INSTALL
@@ -56,6 +59,17 @@ def dispatch(
         print_json(result)
     else:
         show_record(result, as_json=False)
+
+
+def machine() -> dict[str, Any]:
+    """Where figures were measured: they compare only with others of the same machine."""
+    return {
+        "cpus": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+    }
 
 
 def run_apart(

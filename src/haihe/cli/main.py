@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from django.db import OperationalError, ProgrammingError
+from django.db import DatabaseError
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -17,8 +17,9 @@ from haihe.cli.simulate import simulate
 from haihe.compute import cli as compute
 from haihe.data import cli as data
 from haihe.evidence import cli as evidence
-from haihe.kernel.errors import HaiheError
-from haihe.kernel.terminal import err, exit_code_of, show_error
+from haihe.kernel.errors import HaiheError, Unavailable
+from haihe.kernel.storage import storage_failure
+from haihe.kernel.terminal import EXIT_CODES, err, exit_code_of, show_error
 from haihe.ledger import cli as ledger
 from haihe.packs import cli as packs
 from haihe.parties import cli as parties
@@ -87,12 +88,21 @@ def main() -> None:
     try:
         app()
     except HaiheError as error:
-        show_error(error, as_json="--json" in sys.argv)
-        sys.exit(exit_code_of(error))
-    except (OperationalError, ProgrammingError) as error:
+        _end(error)
+    except (DatabaseError, OSError) as error:
+        failure = storage_failure(error)
+        if failure is not None:
+            _end(failure)
+        if isinstance(error, OSError):
+            raise
         err.print(_("The database cannot be used: {error}").format(error=error))
         err.print(_("If this is a new installation, run: haihe init"))
-        sys.exit(8)
+        sys.exit(EXIT_CODES[Unavailable])
+
+
+def _end(error: HaiheError) -> NoReturn:
+    show_error(error, as_json="--json" in sys.argv)
+    sys.exit(exit_code_of(error))
 
 
 def _language() -> str:

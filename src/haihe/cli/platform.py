@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated, Any
 
@@ -38,7 +37,7 @@ def init(as_json: AsJson = False) -> None:
     migrate()
     where = load_settings()
     show_record(
-        {"home": where.home.resolve(), "database": where.database_url or "SQLite"},
+        {"home": where.home.resolve(), "database": where.shown()["database_url"] or "SQLite"},
         as_json=as_json,
     )
 
@@ -83,14 +82,14 @@ def demo(as_json: AsJson = False) -> None:
 
 
 def settings(as_json: AsJson = False) -> None:
-    """Print every setting: its variable, its value, and what it does."""
+    """Print every setting: its variable, its value, and what it does. Secrets are masked."""
     authorize(caller(), "system.read", PLATFORM)
-    values = load_settings()
+    values = load_settings().shown()
     rows = [
         {
             "setting": name,
             "variable": f"HAIHE_{name.upper()}",
-            "value": json.loads(json.dumps(getattr(values, name), default=str)),
+            "value": values[name],
             "default": str(field.default),
             "text": field.description,
         }

@@ -1,32 +1,39 @@
-"""``haihe up``: web server, dispatcher and event delivery in one process, stopped together."""
+"""``haihe up``: web server and workers in one process, stopped together.
+
+The workers dispatch jobs, deliver events, and do what is due periodically.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 import uvicorn
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection
 
 from haihe.compute.tasks import Dispatcher
-from haihe.kernel.clock import now
+from haihe.kernel import beats
+from haihe.kernel.errors import Unavailable
 from haihe.kernel.outbox import deliver_due
-from haihe.ledger.services import expire_due
+from haihe.kernel.storage import storage_failure
 
 PAUSE_S = 0.5
-SWEEP_EVERY = 60
+# How long a worker leaves a disk or a database alone that could not serve it.
+STORAGE_PAUSE_S = 5.0
 
+Step = Callable[[], int]
 log = structlog.get_logger(__name__)
 
 
 def serve(*, host: str, port: int, jobs: bool) -> None:
     """Serve until interrupted; running jobs go on without us and are found again."""
     stop = threading.Event()
-    workers = [_worker("events", _deliver, stop)]
+    steps: dict[str, Step] = {"events": deliver_due, "beats": beats.run_due}
     if jobs:
-        dispatcher = Dispatcher()
-        workers.append(_worker("dispatcher", lambda turn: dispatcher.tick(), stop))
+        steps["dispatcher"] = Dispatcher().tick
+    workers = [_worker(name, step, stop) for name, step in steps.items()]
     for worker in workers:
         worker.start()
     try:
@@ -44,27 +51,32 @@ def serve(*, host: str, port: int, jobs: bool) -> None:
             worker.join(timeout=10)
 
 
-def _deliver(turn: int) -> int:
-    if turn % SWEEP_EVERY == 0:
-        expire_due(now())
-    return deliver_due()
-
-
-def _worker(name: str, step: Callable[[int], int], stop: threading.Event) -> threading.Thread:
+def _worker(name: str, step: Step, stop: threading.Event) -> threading.Thread:
     """A thread that repeats ``step``; an error is logged, and the next turn tries again."""
 
     def run() -> None:
-        turn = 0
         while not stop.is_set():
-            busy = 0
+            pause_s = PAUSE_S
             try:
                 close_old_connections()
-                busy = step(turn)
-            except Exception:
-                log.exception("worker.failed", worker=name)
-            turn += 1
-            if not busy:
-                stop.wait(PAUSE_S)
+                beats.alive(name)
+                if step():
+                    pause_s = 0.0
+            except Exception as error:  # noqa: BLE001 (logged, and the next turn tries again)
+                pause_s = _log_failure(name, error)
+            stop.wait(pause_s)
+        with suppress(DatabaseError):
+            beats.leave(name)
         connection.close()
 
     return threading.Thread(target=run, name=f"haihe-{name}", daemon=True)
+
+
+def _log_failure(worker: str, error: Exception) -> float:
+    """Log what a worker met with; how many seconds it should pause."""
+    failure = error if isinstance(error, Unavailable) else storage_failure(error)
+    if failure is None:
+        log.exception("worker.failed", worker=worker)
+        return PAUSE_S
+    log.warning("worker.waits", worker=worker, error=str(failure))
+    return STORAGE_PAUSE_S

@@ -57,6 +57,19 @@ class NoPool(Refused):
     reason: str
 
 
+class TooCostly(Refused):
+    """A job that could cost more at its limits than an amount may be."""
+
+    code: ClassVar[str] = "compute.too_costly"
+    template: ClassVar[str] = gettext_noop(
+        "At its limits job {job} may cost {amount}; an amount is at most {most}. Lower its limits."
+    )
+
+    job: str
+    amount: str
+    most: str
+
+
 @dataclass(kw_only=True, eq=False)
 class NoOffer(Unavailable):
     """No open pool has an offer that holds now."""

@@ -137,6 +137,9 @@ class JobForm(Refusable):
         r"^[a-z0-9][a-z0-9_.-]{0,63}$",
         label=_("Name"),
         help_text=_("Lower-case letters, digits, '.', '_' or '-'."),
+        error_messages={
+            "invalid": _("Begin with a letter or digit; at most 64 characters, no spaces.")
+        },
     )
     command = forms.CharField(
         label=_("Command"),
@@ -175,9 +178,9 @@ class JobForm(Refusable):
         """The command's words."""
         try:
             return shlex.split(self.cleaned_data["command"])
-        except ValueError as error:
+        except ValueError:
             raise forms.ValidationError(
-                _("This cannot be split into words: %(reason)s."), params={"reason": str(error)}
+                _("This cannot be split into words: a quotation mark or a backslash is left open.")
             ) from None
 
     def clean_inputs(self) -> list[InputRef]:

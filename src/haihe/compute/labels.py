@@ -5,7 +5,7 @@ The words of the API and the command line are the stable ones of ``domain``; the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.utils.functional import Promise
@@ -14,6 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from haihe.compute.domain import MILLI, AttemptState, EndReason, JobState
 from haihe.kernel.errors import gettext_noop
+from haihe.kernel.texts import called
+from haihe.parties.models import Organisation
 
 Label = str | Promise
 
@@ -104,6 +106,21 @@ def bill_rows(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "why": gettext(line["why"]),
         }
         for line in lines
+    ]
+
+
+def share_rows(
+    shares: Iterable[Mapping[str, Any]], organisation: Organisation
+) -> list[dict[str, Any]]:
+    """Who pays what: the firm by its name in the reader's language, a voucher by its number."""
+    return [
+        {
+            **share,
+            "label": called(organisation)
+            if share["payer"] == organisation.name
+            else share["payer"],
+        }
+        for share in shares
     ]
 
 

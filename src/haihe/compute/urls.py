@@ -10,6 +10,7 @@ app_name = "compute"
 urlpatterns = [
     path("centres", centres.centres, name="centres"),
     path("centres/-/new", centres.centre_new, name="centre_new"),
+    path("centres/by-id/<uuid:centre_id>", centres.centre_by_id, name="centre_by_id"),
     path("centres/<slug:slug>", centres.centre, name="centre"),
     path("centres/<slug:slug>/pools/-/new", centres.pool_new, name="pool_new"),
     path("centres/<slug:slug>/pools/<slug:pool_slug>", centres.pool, name="pool"),

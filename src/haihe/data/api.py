@@ -12,7 +12,7 @@ from pydantic import Field
 from haihe.data import services
 from haihe.data.domain import MAX_DAYS, PURPOSES, UsagePolicy, policy_from
 from haihe.data.models import Agreement, Dataset, DatasetVersion
-from haihe.kernel.api import CursorPage, PageQuery, as_page
+from haihe.kernel.api import CursorPage, PageQuery, Whole, as_page
 from haihe.kernel.files import FILE_ANSWER, stream_file
 from haihe.kernel.pagination import paginate
 from haihe.policy.http import Request
@@ -24,7 +24,7 @@ class PolicySchema(Schema):
     """On which terms a holder lets others use a dataset."""
 
     purposes: list[str] = Field(description="Of " + ", ".join(PURPOSES) + ".")
-    days: int = Field(365, ge=1, le=MAX_DAYS, description="How long one agreement lasts at most.")
+    days: Whole = Field(365, ge=1, le=MAX_DAYS, description="How long one agreement lasts at most.")
     download: bool = Field(False, description="Whether the content may leave the platform.")
     standing: bool = Field(
         False, description="Whether an organisation may accept the terms without asking."
@@ -102,7 +102,7 @@ class ProposalIn(Schema):
 
     consumer: str = Field(description="Slug of the organisation that may accept.")
     purpose: str
-    days: int
+    days: Whole
 
 
 class TermsIn(Schema):
@@ -110,7 +110,7 @@ class TermsIn(Schema):
 
     organisation: str
     purpose: str
-    days: int
+    days: Whole
 
 
 class AgreementOut(Schema):

@@ -6,13 +6,16 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from haihe.data.errors import FileTooLarge
 from haihe.kernel.errors import StorageUnavailable
 
 PIECE_BYTES = 1 << 20
+_DRAFT = "draft-"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class BlobStore:
         digest, size = hashlib.sha256(), 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, draft = tempfile.mkstemp(dir=self.folder, prefix="draft-")
+            handle, draft = tempfile.mkstemp(dir=self.folder, prefix=_DRAFT)
             try:
                 with os.fdopen(handle, "wb") as file:
                     for piece in pieces:
@@ -76,6 +79,17 @@ class BlobStore:
                 digest.update(piece)
                 file.write(piece)
         return digest.hexdigest()
+
+    def remove_drafts(self, *, before: datetime) -> int:
+        """Remove the drafts last written to before an instant; how many there were."""
+        removed = 0
+        for draft in self.folder.glob(f"{_DRAFT}*"):
+            # An upload that ends at this moment moves its draft away.
+            with suppress(FileNotFoundError):
+                if draft.stat().st_mtime < before.timestamp():
+                    draft.unlink()
+                    removed += 1
+        return removed
 
 
 def pieces_of(path: Path) -> Iterable[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -25,14 +26,15 @@ from haihe.data.forms import (
 from haihe.data.labels import AGREEMENT_TONES, PURPOSES
 from haihe.data.models import Agreement, Dataset
 from haihe.kernel.clock import now
-from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
+from haihe.kernel.export import EXPORT_ROWS, every_item, export_asked, export_table
 from haihe.kernel.files import stream_file
 from haihe.kernel.forms import shown_on
-from haihe.kernel.pagination import MAX_LIMIT, paginate
+from haihe.kernel.pagination import paginate
 from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 
 M = TypeVar("M", bound=Model)
+VERSION_COLUMNS = ("number", "rows", "bytes", "format", "sha256", "source", "created_at")
 SHOWN_AGREEMENTS = 20
 UPLOAD_FORM = "#upload"
 
@@ -100,11 +102,15 @@ def dataset(request: Request, slug: str) -> HttpResponse:
     """A dataset: card, terms, versions, agreements."""
     principal = request.principal
     found = services.find_dataset(principal, slug)
-    page = paginate(services.versions_of(principal, slug), cursor=request.GET.get("cursor"))
+    versions = services.versions_of(principal, slug)
+    if export_asked(request):
+        rows = map(vars, versions[:EXPORT_ROWS])
+        return export_table(request, rows, columns=VERSION_COLUMNS, name=f"{slug}-versions")
+    page = paginate(versions, cursor=request.GET.get("cursor"))
     agreements = []
     if principal.id is not None:
-        rows = services.list_agreements(principal, dataset=slug)
-        agreements = list(rows.order_by("-pk")[:SHOWN_AGREEMENTS])
+        own = services.list_agreements(principal, dataset=slug)
+        agreements = list(own.order_by("-pk")[:SHOWN_AGREEMENTS])
     return render(
         request,
         "data/dataset.html",
@@ -117,6 +123,13 @@ def dataset(request: Request, slug: str) -> HttpResponse:
             **_permissions(request, found),
         },
     )
+
+
+@require_GET
+def dataset_by_id(request: Request, dataset_id: UUID) -> HttpResponse:
+    """Go to a dataset that evidence names by its id."""
+    found = services.find_dataset_by_id(request.principal, dataset_id)
+    return redirect("data:dataset", found.slug)
 
 
 @require_POST
@@ -139,14 +152,15 @@ def withdraw(request: Request, slug: str) -> HttpResponse:
 def usage(request: Request, slug: str) -> HttpResponse:
     """Who read the content, when and how: for the holder."""
     found = services.find_dataset(request.principal, slug)
+    read = partial(services.usage_of, request.principal, slug)
     if export_asked(request):
         return export_table(
             request,
-            _all_reads(request, slug),
+            map(vars, every_item(read)),
             columns=["at", "version", "reader", "via", "actor", "evidence_id"],
             name=f"{slug}-usage",
         )
-    log = services.usage_of(request.principal, slug, cursor=request.GET.get("cursor"))
+    log = read(cursor=request.GET.get("cursor"))
     return render(
         request,
         "data/usage.html",
@@ -185,6 +199,13 @@ def version(request: Request, slug: str, number: int) -> HttpResponse:
             "as_of": now(),
         },
     )
+
+
+@require_GET
+def version_by_id(request: Request, version_id: UUID) -> HttpResponse:
+    """Go to a version that evidence names by its id."""
+    found = services.find_version_by_id(request.principal, version_id)
+    return redirect("data:version", found.dataset.slug, found.number)
 
 
 @require_http_methods(["GET", "POST"])
@@ -350,17 +371,6 @@ def _parties(row: Agreement) -> dict[str, str]:
         "provider": row.provider.name,
         "consumer": row.consumer.name,
     }
-
-
-def _all_reads(request: Request, slug: str) -> Any:
-    """The newest reads, page by page, up to what one file holds."""
-    cursor: str | None = None
-    for _page in range(EXPORT_ROWS // MAX_LIMIT):
-        log = services.usage_of(request.principal, slug, cursor=cursor, limit=MAX_LIMIT)
-        yield from (vars(read) for read in log.items)
-        cursor = log.next_cursor
-        if cursor is None:
-            return
 
 
 def _job_of(read: services.Read) -> str:

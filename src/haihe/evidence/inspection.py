@@ -16,11 +16,10 @@ from haihe.kernel.clock import now
 from haihe.kernel.errors import MissingRecord
 from haihe.kernel.ids import parse_id
 from haihe.kernel.work import unit_of_work
-from haihe.policy.domain import Principal, Resource
+from haihe.policy.domain import Principal
 from haihe.policy.services import authorize, is_allowed
 
 VERIFIED = "log.verified"
-PLATFORM = Resource("Platform", "platform")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def check_log(principal: Principal) -> Check | None:
     LogContradicts, SigningKeyMissing
         As :func:`verify_log`.
     """
-    authorize(principal, "system.read", PLATFORM)
+    authorize(principal, "evidence.verify", LOG)
     checkpoint = verify_log()
     if checkpoint is None:
         return None
@@ -92,7 +91,7 @@ def last_check(principal: Principal) -> Check | None:
 
 def may_check(principal: Principal) -> bool:
     """Whether the caller may have the log checked, for pages that show or hide a button."""
-    return is_allowed(principal, "system.read", PLATFORM)
+    return is_allowed(principal, "evidence.verify", LOG)
 
 
 def may_rotate_key(principal: Principal) -> bool:

@@ -8,7 +8,7 @@ pages, so that no floor above is imported; a page that is not installed is left 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from uuid import UUID
+from contextlib import suppress
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
@@ -45,6 +45,7 @@ KINDS: Mapping[str, str | Promise] = {
     "organisation.registered": _("Organisation registered"),
     "organisation.updated": _("Organisation updated"),
     "organisation.verified": _("Organisation verified"),
+    "pack.checked": _("Pack checked"),
     "plan.imported": _("Plan imported"),
     "platform.role_granted": _("Platform role granted"),
     "platform.role_revoked": _("Platform role taken away"),
@@ -75,6 +76,7 @@ SUBJECTS: Mapping[str, str | Promise] = {
     "evidence-log": _("Evidence log"),
     "job": _("Job"),
     "organisation": _("Organisation"),
+    "pack": _("Pack"),
     "person": _("Person"),
     "plan": _("Plan"),
     "scenario": _("Scenario"),
@@ -82,22 +84,28 @@ SUBJECTS: Mapping[str, str | Promise] = {
     "system": _("Platform"),
     "voucher": _("Voucher"),
 }
+SYSTEMS: Mapping[str, str | Promise] = {
+    "console": _("command line"),
+    "dispatcher": _("dispatcher"),
+    "evaluator": _("evaluator"),
+}
 _PAGES: Mapping[str, str] = {
     "agreement": "data:agreement",
+    "centre": "compute:centre_by_id",
     "contract": "compute:contract",
+    "dataset": "data:dataset_by_id",
+    "dataset-version": "data:version_by_id",
     "evaluation": "packs:evaluation",
     "job": "compute:job",
     "organisation": "parties:organisation_by_id",
+    "pack": "packs:pack",
+    "plan": "programme:plan_by_id",
     "scenario": "programme:scenario",
+    "scheme": "programme:scheme_by_id",
     "voucher": "programme:voucher",
 }
-# The pages of these have their slug in the address; evidence names them by id, the ledger by slug.
-_PAGES_BY_SLUG: Mapping[str, str] = {
-    "centre": "compute:centre",
-    "dataset": "data:dataset",
-    "plan": "programme:plan",
-    "scheme": "programme:scheme",
-}
+# The ledger names a scheme by its slug, as its accounts do; evidence names it by id.
+_PAGES_BY_SLUG: Mapping[str, str] = {"scheme": "programme:scheme"}
 
 
 def kind_label(kind: str) -> str | Promise:
@@ -111,21 +119,17 @@ def name_parts(name: str) -> tuple[str | Promise, str]:
     return (SUBJECTS.get(sort, sort), own) if own else ("", name)
 
 
+def system_label(actor: str) -> str | Promise:
+    """Which part of the platform did it; empty if it was a person."""
+    sort, _colon, own = actor.partition(":")
+    return SYSTEMS.get(own, own) if sort == "system" else ""
+
+
 def page_of(subject: str) -> str:
     """The address of the page of what a subject names; empty if there is none."""
     sort, _colon, own = subject.partition(":")
-    name = _PAGES.get(sort) or (None if _is_id(own) else _PAGES_BY_SLUG.get(sort))
-    if not name:
-        return ""
-    try:
-        return reverse(name, args=[own])
-    except NoReverseMatch:
-        return ""
-
-
-def _is_id(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
+    for pages in (_PAGES, _PAGES_BY_SLUG):
+        with suppress(NoReverseMatch):
+            if sort in pages:
+                return reverse(pages[sort], args=[own])
+    return ""

@@ -277,6 +277,15 @@ class EvidenceCheckpointQuerySet(PlacedQuerySet["EvidenceCheckpoint"]):
         """Whether the same root was signed for at the same size."""
         return self.filter(size=checkpoint.size, root=bytes.fromhex(checkpoint.root)).exists()
 
+    def instant(self, at: datetime) -> datetime:
+        """``at``, or the newest checkpoint's instant if the clock was set back behind it.
+
+        Time in the log never runs back (RFC 6962 asks the same of its tree heads): else what is
+        logged now would turn up in figures of an instant before entries that precede it.
+        """
+        newest = self.order_by("-pk").values_list("at", flat=True).first()
+        return max(at, newest) if newest else at
+
 
 class EvidenceCheckpoint(models.Model):
     """The signed root of the log at a size. Its text is put together from the columns."""

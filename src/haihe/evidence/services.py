@@ -189,7 +189,7 @@ def _note(
 def _append(facts: list[Fact]) -> None:
     """Put facts at the end of the log: entries, nodes, checkpoint and the log's row."""
     log = _locked_log()
-    at = now()
+    at = EvidenceCheckpoint.objects.instant(now())
     stamp = timestamp(at)
     leaves = [
         leaf_hash(

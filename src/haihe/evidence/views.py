@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
-from django.db.models import Model
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,18 +17,18 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from haihe.evidence import inspection, services
 from haihe.evidence.forms import LogFilter
-from haihe.evidence.labels import kind_label, name_parts, page_of
+from haihe.evidence.labels import kind_label, name_parts, page_of, system_label
 from haihe.evidence.models import EvidenceCheckpoint, EvidenceEntry
 from haihe.evidence.proof import EntryProof, Step, steps
 from haihe.kernel.clock import now
 from haihe.kernel.errors import Corrupt
-from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
+from haihe.kernel.export import every_item, export_asked, export_table
 from haihe.kernel.http import status_of
-from haihe.kernel.pagination import MAX_LIMIT, Page
+from haihe.kernel.pagination import Page
 from haihe.kernel.phrases import localized
 from haihe.policy.http import Request
+from haihe.policy.names import organisation_names
 
-M = TypeVar("M", bound=Model)
 ENTRY_COLUMNS = ("index", "id", "at", "kind", "subject", "actor", "parties", "data", "leaf")
 CHECKPOINT_COLUMNS = ("size", "root", "at", "key", "signature")
 
@@ -37,13 +36,13 @@ CHECKPOINT_COLUMNS = ("size", "root", "at", "key", "signature")
 @require_GET
 def log(request: Request) -> HttpResponse:
     """The entries that the visitor may read, newest first."""
-    form = LogFilter(request.GET)
+    form = LogFilter(request.GET, own=request.principal.organisations())
     if not form.is_valid():
         return _log_page(request, form, Page([], None), status=422)
     find = partial(services.find, request.principal, **form.cleaned_data)
     if export_asked(request):
-        every = _all_pages(lambda cursor: find(cursor=cursor, limit=MAX_LIMIT))
-        return export_table(request, map(_exported, every), columns=ENTRY_COLUMNS, name="evidence")
+        rows = map(_exported, every_item(find))
+        return export_table(request, rows, columns=ENTRY_COLUMNS, name="evidence")
     return _log_page(request, form, find(cursor=request.GET.get("cursor")))
 
 
@@ -69,9 +68,11 @@ def entry(request: Request, entry_id: UUID) -> HttpResponse:
     row = services.get(request.principal, entry_id) if found.entry_text else None
     context = {
         "entry": _shown(row) if row else None,
+        "parties": _parties(row) if row else [],
         "entry_id": entry_id,
         "proof": found,
         "steps": _steps(found),
+        "signed_at": datetime.fromisoformat(found.checkpoint.at),
         "as_of": now(),
     }
     return render(request, "evidence/entry.html", context)
@@ -100,7 +101,7 @@ def checkpoints(request: Request) -> HttpResponse:
     """The signed checkpoints and the keys that they are checked with."""
     read = partial(services.checkpoints, request.principal)
     if export_asked(request):
-        rows = map(_exported_checkpoint, _all_pages(lambda c: read(cursor=c, limit=MAX_LIMIT)))
+        rows = map(_exported_checkpoint, every_item(read))
         return export_table(request, rows, columns=CHECKPOINT_COLUMNS, name="checkpoints")
     page = read(cursor=request.GET.get("cursor"))
     context = {
@@ -144,6 +145,7 @@ def verify(request: Request) -> HttpResponse:
         "head": services.head(request.principal),
         "check": check,
         "checked_by": name_parts(check.actor) if check else None,
+        "checking_system": system_label(check.actor) if check else "",
         "keys": inspection.signing_keys(request.principal),
         "may_check": inspection.may_check(request.principal),
         "as_of": now(),
@@ -163,7 +165,14 @@ def _shown(row: EvidenceEntry) -> dict[str, Any]:
         "subject_page": page_of(row.subject),
         "actor_sort": actor_sort,
         "actor_name": actor_name,
+        "system": system_label(row.actor),
     }
+
+
+def _parties(row: EvidenceEntry) -> list[tuple[UUID, str]]:
+    """The ids of an entry's parties, each with a name if it has one."""
+    names = organisation_names(row.parties)
+    return [(party, names.get(party, "")) for party in row.parties]
 
 
 def _steps(found: EntryProof) -> list[Step]:
@@ -193,14 +202,3 @@ def _exported_checkpoint(row: EvidenceCheckpoint) -> dict[str, Any]:
         "key": row.key_id,
         "signature": bytes(row.signature).hex(),
     }
-
-
-def _all_pages(read: Callable[[str | None], Page[M]]) -> Iterator[M]:
-    """The rows of all pages, as far as a file takes them."""
-    cursor: str | None = None
-    for _page in range(EXPORT_ROWS // MAX_LIMIT):
-        page = read(cursor)
-        yield from page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return

@@ -1,18 +1,24 @@
-"""What the routers of all domains share: pages of lists, and the header of a request that acts."""
+"""What the routers of all domains share: pages of lists, and numbers that are meant as such."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from django.db.models import Model
 from ninja import Schema
 from pydantic import Field
 
+from haihe.kernel.money import MAX_AMOUNT_MICRO
 from haihe.kernel.pagination import DEFAULT_LIMIT, MAX_LIMIT, Page
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
+
+# Strict, for what a body gives: JSON's true, 1.0 and "1" are no amounts, and neither is NaN.
+Whole = Annotated[int, Field(strict=True)]
+AmountMicro = Annotated[int, Field(strict=True, ge=1, le=MAX_AMOUNT_MICRO)]
+PriceMicro = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT_MICRO)]
 
 
 class CursorPage(Schema, Generic[T]):

@@ -12,7 +12,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
+from haihe.kernel.errors import InvalidField
+
 Clock = Callable[[], datetime]
+# Before it nothing was recorded; near the ends of the calendar, other zones have no such time.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def system_clock() -> datetime:
@@ -27,6 +31,17 @@ def now() -> datetime:
     """The present instant in UTC, with zone, from the installed clock."""
     instant = _clock.get()()
     assert instant.tzinfo is not None, "a clock must return zoned time"
+    return instant
+
+
+def check_past(instant: datetime | None, *, field: str, latest: datetime) -> datetime:
+    """The instant that a question is of: ``latest`` if none was given, and none after it."""
+    if instant is None:
+        return latest
+    if instant.tzinfo is None:
+        raise InvalidField(field=field, value=instant.isoformat(), rule="give a time with its zone")
+    if not EARLIEST <= instant <= latest:
+        raise InvalidField(field=field, value=instant.isoformat(), rule="give a time in the past")
     return instant
 
 

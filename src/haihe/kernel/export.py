@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import xlsxwriter
 from django.http import HttpRequest, HttpResponse
 
+from haihe.kernel.pagination import MAX_LIMIT
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 EXPORT_ROWS = 10_000
 FORMATS = ("csv", "xlsx")
 # What a spreadsheet would run as a formula.
@@ -21,6 +25,32 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def export_asked(request: HttpRequest) -> bool:
     """Whether the address ends in ``?format=csv`` or ``?format=xlsx``."""
     return request.GET.get("format") in FORMATS
+
+
+class Listed(Protocol[T_co]):
+    """One page of a list by cursor."""
+
+    @property
+    def items(self) -> Sequence[T_co]:
+        """The page's items."""
+
+    @property
+    def next_cursor(self) -> str | None:
+        """Where the next page begins, if there is one."""
+
+
+def every_item(read: Callable[..., Listed[T]]) -> Iterator[T]:
+    """The items of all pages, as far as a file takes them.
+
+    ``read`` is called with ``cursor`` and ``limit``, as the services that list are.
+    """
+    cursor: str | None = None
+    for _page in range(EXPORT_ROWS // MAX_LIMIT):
+        page = read(cursor=cursor, limit=MAX_LIMIT)
+        yield from page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return
 
 
 def export_table(

@@ -9,10 +9,10 @@ from typing import Any
 
 import prometheus_client
 import structlog
-from django.db import OperationalError, connection
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from haihe.kernel import errors
+from haihe.kernel import errors, health
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.ids import new_id
 from haihe.kernel.logs import log_context
@@ -75,19 +75,32 @@ class RequestIdMiddleware:
         return response
 
 
+class PlainAddressMiddleware:
+    """Refuse an address that holds the character NUL: no text does, and PostgreSQL keeps none."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("The address holds the character NUL.")
+        return self.get_response(request)
+
+
 def live(request: HttpRequest) -> JsonResponse:
     """The process answers."""
     return JsonResponse({"status": "live"})
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """The process can serve: its database answers."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except OperationalError as error:
-        return JsonResponse({"status": "not ready", "database": str(error)}, status=503)
-    return JsonResponse({"status": "ready", "database": connection.vendor})
+    """The installation can do its work: each thing that must hold, with its state."""
+    lines = health.look()
+    good = health.is_ready(lines)
+    body = {
+        "status": "ready" if good else "not ready",
+        "checks": {name: line.as_dict() for name, line in lines.items()},
+    }
+    return JsonResponse(body, status=200 if good else 503, json_dumps_params={"indent": 1})
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Abstract rows that every domain builds on, and the outbox's own tables."""
+"""Abstract rows that every domain builds on, and the kernel's own tables."""
 
 from __future__ import annotations
 
@@ -32,16 +32,27 @@ class LeasedQuerySet(models.QuerySet[M]):
     write finds nothing, and the late worker's result is dropped.
     """
 
-    def unleased(self, at: datetime) -> Self:
-        """Rows that nobody holds at ``at``."""
+    def unleased(self, at: datetime, *, ttl: timedelta) -> Self:
+        """Rows that nobody holds at ``at``, where a lease lasts ``ttl``.
+
+        A lease that ends in more than twice that time is from before the clock was set back, and
+        not waited for: its holder renews it, or finds the row taken and lets go. Less than that
+        may be the difference between the clocks of two machines.
+        """
         return self.filter(
-            models.Q(lock_expires_at__isnull=True) | models.Q(lock_expires_at__lte=at)
+            models.Q(lock_expires_at__isnull=True)
+            | models.Q(lock_expires_at__lte=at)
+            | models.Q(lock_expires_at__gt=at + 2 * ttl)
         )
 
     def claim(self, pk: UUID, *, at: datetime, ttl: timedelta) -> UUID | None:
         """Take the row if it is free; the token to guard writes with, or None if it is held."""
         token = new_id()
-        taken = self.unleased(at).filter(pk=pk).update(lock_token=token, lock_expires_at=at + ttl)
+        taken = (
+            self.unleased(at, ttl=ttl)
+            .filter(pk=pk)
+            .update(lock_token=token, lock_expires_at=at + ttl)
+        )
         return token if taken else None
 
     def held(self, pk: UUID, token: UUID) -> Self:
@@ -75,7 +86,10 @@ class OutboxEvent(Entity):
     request_id = models.CharField(max_length=64, blank=True)
 
     class Meta:
-        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["topic", "created_at"])]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["topic", "created_at"]),
+            models.Index(fields=["created_at"], name="outbox_events_by_age"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.topic} {self.id}"
@@ -127,6 +141,47 @@ class IdempotencyRecord(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["principal", "key"], name="idempotency_once")
         ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["created_at"], name="idempotency_by_age")
+        ]
 
     def __str__(self) -> str:
         return self.key
+
+
+class BeatQuerySet(models.QuerySet["Beat"]):
+    """Reads and claims of beats."""
+
+    def claim(self, name: str, *, at: datetime, every: timedelta) -> bool:
+        """Whether ``name`` is due and nobody else has begun it; it has then begun.
+
+        A beginning that lies after ``at`` is from before the clock was set back, and counts for
+        nothing.
+        """
+        due = models.Q(began_at__lte=at - every) | models.Q(began_at__gt=at)
+        return bool(self.filter(due, name=name).update(began_at=at))
+
+    def report(self, name: str, *, at: datetime, is_good: bool, text: str) -> None:
+        """How it came out."""
+        self.filter(name=name).update(ended_at=at, is_good=is_good, text=text)
+
+    def alive(self, name: str, *, at: datetime) -> None:
+        """A worker says that it is at work."""
+        self.update_or_create(
+            name=name, defaults={"began_at": at, "ended_at": at, "is_good": True, "text": ""}
+        )
+
+
+class Beat(models.Model):
+    """When a piece of periodic work last began, and how it last came out."""
+
+    name = models.CharField(max_length=80, primary_key=True)
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    is_good = models.BooleanField(null=True)
+    text = models.TextField(blank=True)
+
+    objects: ClassVar[BeatQuerySet] = BeatQuerySet.as_manager()  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return self.name

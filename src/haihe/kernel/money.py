@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal, DecimalException
 
 from haihe.kernel.errors import InvalidField
 
 MICRO = 1_000_000
 FEN_MICRO = MICRO // 100
 CNY = "CNY"
-# 64-bit columns hold 9.2e18; a tenth of that leaves room for sums of balances.
-MAX_AMOUNT_MICRO = 900_000_000_000_000_000
+# The largest integer that every reader of JSON holds exactly (RFC 7493), and that evidence admits:
+# nine thousand million yuan. 64-bit columns leave room for the sums of a thousand such amounts.
+MAX_AMOUNT_MICRO = 2**53 - 1
 
 _ASSET = re.compile(r"[A-Z]{3}|voucher:[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -57,11 +58,11 @@ def parse_amount_micro(text: str, *, field: str = "amount") -> int:
         value = Decimal(text)
         amount_micro = value * MICRO
         exact = amount_micro == amount_micro.to_integral_value()
-    except InvalidOperation:
+    except DecimalException:
         exact = False
     if not exact or not 0 < amount_micro <= MAX_AMOUNT_MICRO:
         raise InvalidField(
-            field=field, value=text, rule="give a positive amount with at most six decimals"
+            field=field, value=text[:64], rule="give a positive amount with at most six decimals"
         )
     return int(amount_micro)
 

@@ -69,13 +69,15 @@ def emit(topic: str, payload: Mapping[str, Any]) -> None:
 def deliver_due(*, limit: int = 100) -> int:
     """Try up to ``limit`` deliveries that are due; how many were delivered."""
     at = now()
-    due = (
-        OutboxDelivery.objects.filter(state=OutboxDelivery.State.WAITING, due_at__lte=at)
-        .unleased(at)
+    # A pause longer than any is from before the clock was set back; a first try has none at all.
+    due = Q(due_at__lte=at) | Q(due_at__gt=at + BACK_OFF_LIMIT) | Q(attempts=0)
+    waiting = (
+        OutboxDelivery.objects.filter(due, state=OutboxDelivery.State.WAITING)
+        .unleased(at, ttl=LEASE)
         .order_by("due_at", "id")
         .values_list("pk", flat=True)[:limit]
     )
-    return sum(_deliver(pk) for pk in list(due))
+    return sum(_deliver(pk) for pk in list(waiting))
 
 
 def dead_letters(*, limit: int = 100) -> list[OutboxDelivery]:

@@ -17,7 +17,7 @@ from django.utils.translation import get_language, gettext, trans_real
 
 from haihe.kernel.errors import HaiheError
 
-PARAMETERS = frozenset({"kind", "needed", "place", "reason", "rule", "state", "text"})
+PARAMETERS = frozenset({"kind", "needed", "place", "reason", "rule", "state", "text", "threshold"})
 MAX_PHRASE_CHARACTERS = 1_000
 
 Patterns = list[tuple[re.Pattern[str], str]]

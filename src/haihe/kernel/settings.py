@@ -8,11 +8,15 @@ the reference page print this table, and a test fails on a field without a descr
 from __future__ import annotations
 
 import os
+import re
+import secrets
+import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,7 +25,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from haihe.kernel.errors import StorageUnavailable
+
 CONFIG_VARIABLE = "HAIHE_CONFIG"
+MASK = "**********"
 
 
 class OidcProvider(BaseModel):
@@ -32,6 +39,10 @@ class OidcProvider(BaseModel):
     server_url: str
     client_id: str
     secret: SecretStr
+    trust_email: bool = Field(
+        False,
+        description="Take its e-mail addresses for verified although it does not say so.",
+    )
 
 
 class HaiheSettings(BaseSettings):
@@ -94,6 +105,35 @@ class HaiheSettings(BaseSettings):
         2_000_000_000, ge=1, description="Largest file that may be registered as a dataset version."
     )
 
+    disk_minimum_bytes: int = Field(
+        500_000_000,
+        ge=0,
+        description="Room that the disk of the home must have: below it no job is started and "
+        "/health/ready says so.",
+    )
+    idempotency_days: int = Field(
+        7,
+        ge=1,
+        le=366,
+        description="Days for which a repeated POST with the same Idempotency-Key gets the answer "
+        "of the first.",
+    )
+    retention_days: int = Field(
+        90,
+        ge=1,
+        le=3_660,
+        description="Days after which delivered events, and expired invitations and API tokens, "
+        "are removed. Books and evidence are never removed.",
+    )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def split_hosts(cls, given: object) -> object:
+        """A comma-separated list, as the environment gives it."""
+        if not isinstance(given, str):
+            return given
+        return [host.strip() for host in given.split(",") if host.strip()]
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -109,6 +149,22 @@ class HaiheSettings(BaseSettings):
         )
         return init_settings, env_settings, toml
 
+    def shown(self) -> dict[str, Any]:
+        """Every setting by its name, as JSON, with each secret and password masked."""
+        values = self.model_dump(mode="json")
+        return {**values, **{name: without_password(values[name]) for name in _URLS}}
+
+
+_URLS = ("database_url", "email_url")
+# From the colon after the name to the last @: a password with unescaped marks is masked too.
+_PASSWORD = re.compile(r"^([^:]*:/*[^:@]*):.*@", re.DOTALL)
+_QUERY = re.compile(r"\?.*", re.DOTALL)
+
+
+def without_password(url: str) -> str:
+    """A URL that may be shown: with a mask for its password, and for what a query may hold."""
+    return _QUERY.sub(f"?{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", url))
+
 
 @cache
 def load_settings() -> HaiheSettings:
@@ -117,16 +173,30 @@ def load_settings() -> HaiheSettings:
 
 
 def secret_from_home(name: str, *, home: Path) -> str:
-    """A random secret kept in ``home/keys/<name>``, readable by its owner only; made if missing."""
-    import secrets
+    """A random secret kept in ``home/keys/<name>``, readable by its owner only; made if missing.
 
+    It is put in its place whole: a full disk, or another process at the same moment, leaves no
+    half of a secret there.
+    """
     path = home / "keys" / name
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text().strip()
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _put_once(path, secrets.token_urlsafe(48))
+        return path.read_text().strip()
+    except OSError as error:
+        raise StorageUnavailable(place=str(path), reason=error.strerror or str(error)) from error
+
+
+def _put_once(path: Path, text: str) -> None:
+    """Write a file for its owner only, unless it is there already."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
         with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-    return path.read_text().strip()
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()

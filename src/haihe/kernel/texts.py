@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.utils.translation import get_language
+
+from haihe.kernel.money import CNY
+
+_AMOUNT = re.compile(rf"(?<=\d) {CNY}\b")
 
 
 def in_language(zh: str, en: str) -> str:
@@ -21,6 +26,16 @@ def spoken(text: Any) -> str:
     if isinstance(text, Mapping):
         return in_language(text.get("zh", ""), text.get("en", ""))
     return in_language(text.zh, text.en)
+
+
+def listed(texts: Iterable[Any]) -> str:
+    """Texts with parts ``zh`` and ``en`` one after the other, as the reader's language lists."""
+    return in_language("、", ", ").join(map(spoken, texts))
+
+
+def with_currency(text: str) -> str:
+    """A sentence with amounts in it as ``format_micro`` writes them, in the reader's words."""
+    return _AMOUNT.sub(in_language(" 元", f" {CNY}"), text)
 
 
 def called(thing: Any) -> str:

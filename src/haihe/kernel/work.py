@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar, cast
 
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from haihe.kernel.crash import crash_point
-from haihe.kernel.errors import StorageUnavailable
+from haihe.kernel.storage import storage_failure
 
 Action = Callable[[], None]
 A = TypeVar("A", bound=Action)
@@ -52,10 +52,11 @@ def unit_of_work() -> Iterator[None]:
                 action()
             crash_point("work.before_commit")
         crash_point("work.after_commit")
-    except OperationalError as error:
-        raise StorageUnavailable(
-            place=f"the {connection.vendor} database", reason=str(error).strip()
-        ) from error
+    except DatabaseError as error:
+        failure = storage_failure(error)
+        if failure is None:
+            raise
+        raise failure from error
     finally:
         _current.reset(token)
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from ninja import Query, Router, Schema, Status
-from pydantic import Field, StrictInt
+from pydantic import Field
 
-from haihe.kernel.api import CursorPage, PageQuery, as_page
+from haihe.kernel.api import AmountMicro, CursorPage, PageQuery, as_page
 from haihe.kernel.ids import new_id, parse_id
 from haihe.ledger import services
 from haihe.ledger.models import Account
@@ -78,7 +78,7 @@ class StatementOut(Schema):
 class DepositIn(Schema):
     """Money that reached an account from outside."""
 
-    amount_micro: StrictInt = Field(description="A whole number of micro-units.")
+    amount_micro: AmountMicro
     reference: str = Field(
         max_length=200, description="The proof outside: a bank's transaction, a budget document."
     )

@@ -7,11 +7,17 @@ table only translates. One that is not here is shown as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from uuid import UUID
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from haihe.kernel.texts import called
 from haihe.ledger.domain import Rule
+from haihe.ledger.models import Account
+from haihe.ledger.services import EXTERNAL
+from haihe.policy.names import Named
 
 VOUCHER_CODE = "voucher-v-"
 _PURPOSES: Mapping[str, str | Promise] = {
@@ -49,6 +55,16 @@ RULES: Mapping[str, str | Promise] = {
 def purpose_label(code: str) -> str | Promise:
     """What an account is for."""
     return _("Voucher") if code.startswith(VOUCHER_CODE) else _PURPOSES.get(code, code)
+
+
+def account_label(account: Account, owners: Mapping[UUID, Named]) -> str:
+    """What an account is called: its owner's part of the name in the reader's language."""
+    owner = owners.get(account.owner_id) if account.owner_id else None
+    if owner is not None:
+        return account.name.replace(owner.name, called(owner), 1)
+    if account.code == EXTERNAL:
+        return gettext("Outside the books, in %(asset)s") % {"asset": account.asset}
+    return account.name
 
 
 def reason_label(reason: str) -> str | Promise:

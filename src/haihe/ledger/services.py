@@ -18,7 +18,7 @@ from uuid import UUID, uuid5
 
 from django.db import IntegrityError
 
-from haihe.kernel.clock import now
+from haihe.kernel.clock import check_past, now
 from haihe.kernel.crash import crash_point
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.kernel.ids import check_slug
@@ -42,7 +42,6 @@ from haihe.ledger.domain import (
     check_floor,
     check_groups,
     check_line,
-    check_zoned,
     drift,
 )
 from haihe.ledger.errors import (
@@ -228,6 +227,11 @@ class Statement:
     closing_micro: int
     next_cursor: str | None
 
+    @property
+    def items(self) -> Sequence[StatementRow]:
+        """The rows, by the name that every list by cursor has for them."""
+        return self.rows
+
 
 def statement(
     principal: Principal,
@@ -410,10 +414,8 @@ def _readable(principal: Principal, account_id: UUID) -> Account:
 
 def _pin(account_id: UUID, as_of: datetime | None) -> tuple[datetime, int]:
     """The time a read is of, and the account's last transfer by then."""
-    at = now()
-    if as_of is not None and check_zoned(as_of, field="as_of") > at:
-        raise InvalidField(field="as_of", value=as_of.isoformat(), rule="give a time in the past")
-    return as_of or at, Transfer.objects.last_sequence(account_id, as_of=as_of)
+    at = check_past(as_of, field="as_of", latest=now())
+    return at, Transfer.objects.last_sequence(account_id, as_of=as_of)
 
 
 def _sequence(cursor: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -17,21 +17,23 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField
-from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
+from haihe.kernel.export import Listed, every_item, export_asked, export_table
 from haihe.kernel.forms import shown_on
 from haihe.kernel.http import status_of
 from haihe.kernel.ids import new_id, parse_id
 from haihe.kernel.money import MICRO, format_micro, parse_amount_micro
-from haihe.kernel.pagination import MAX_LIMIT, Page
+from haihe.kernel.pagination import Page
 from haihe.kernel.phrases import localized
+from haihe.kernel.texts import with_currency
 from haihe.ledger import services
 from haihe.ledger.domain import available_micro
 from haihe.ledger.forms import DepositForm, StatementFilter
-from haihe.ledger.labels import RULES, purpose_label, reason_label
+from haihe.ledger.labels import RULES, account_label, purpose_label, reason_label
 from haihe.ledger.models import Account
 from haihe.ledger.services import Statement, StatementRow
 from haihe.policy.domain import Resource
 from haihe.policy.http import Request
+from haihe.policy.names import ORGANISATIONS, Named, organisation_names
 from haihe.policy.services import is_allowed
 
 ACCOUNT_COLUMNS = (
@@ -60,13 +62,14 @@ def accounts(request: Request) -> HttpResponse:
     else:
         read = partial(services.accounts_of, request.principal, owner_id)
     if export_asked(request):
-        rows = map(_exported_account, _all_accounts(read))
+        rows = map(_exported_account, every_item(read))
         return export_table(request, rows, columns=ACCOUNT_COLUMNS, name="accounts")
     page = read(cursor=request.GET.get("cursor"))
     context = {
         "page": page,
-        "rows": [_shown_account(account) for account in page.items],
+        "rows": _shown_accounts(page.items),
         "owner_id": owner_id,
+        "owner": organisation_names([owner_id]).get(owner_id, "") if owner_id else "",
         "may_deposit": deposits,
         "may_audit": is_allowed(request.principal, "ledger.audit", BOOKS),
         "as_of": now(),
@@ -80,8 +83,9 @@ def _accounts_for_deposits(request: Request, owner_id: UUID) -> HttpResponse:
     )
     context = {
         "page": page,
-        "rows": [_shown_account(account) for account in page.items],
+        "rows": _shown_accounts(page.items),
         "owner_id": owner_id,
+        "owner": organisation_names([owner_id]).get(owner_id, ""),
         "as_of": now(),
     }
     return render(request, "ledger/accounts_for_deposits.html", context)
@@ -110,14 +114,16 @@ def statement(request: Request, account_id: UUID) -> HttpResponse:
         status = status_of(error)
         found = read()
     account = found.account
+    owners = _owners([account, *(row.counterparty for row in found.rows)])
     context = {
         "form": form,
         "account": account,
+        "label": account_label(account, owners),
         "purpose": purpose_label(account.code),
         "statement": found,
         "page": Page([], found.next_cursor),
         "available_micro": available_micro(found.balance, account.floor_micro),
-        "rows": [_shown_row(request, row) for row in found.rows],
+        "rows": [_shown_row(request, row, owners) for row in found.rows],
         "is_past": as_of is not None and status == 200,
         "may_deposit": account.is_currency
         and is_allowed(request.principal, "account.deposit", account.resource()),
@@ -133,8 +139,8 @@ def deposit(request: Request, account_id: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         with shown_on(form):
             return _deposited(request, account, form.cleaned_data)
-    context = {"form": form, "account": account, "purpose": purpose_label(account.code)}
-    return render(request, "ledger/deposit.html", context, status=form.status)
+    [shown] = _shown_accounts([account])
+    return render(request, "ledger/deposit.html", {"form": form, **shown}, status=form.status)
 
 
 def _deposited(request: Request, account: Account, given: dict[str, Any]) -> HttpResponse:
@@ -145,11 +151,15 @@ def _deposited(request: Request, account: Account, given: dict[str, Any]) -> Htt
         amount_micro=parse_amount_micro(given["amount"]),
         reference=given["reference"],
     )
-    amount = format_micro(record.amount_micro, account.asset)
+    amount = with_currency(format_micro(record.amount_micro, account.asset))
     messages.success(
         request,
         _("%(amount)s were deposited on %(account)s (%(reference)s).")
-        % {"amount": amount, "account": account.name, "reference": record.reference},
+        % {
+            "amount": amount,
+            "account": account_label(account, _owners([account])),
+            "reference": record.reference,
+        },
     )
     if is_allowed(request.principal, "account.read", account.resource()):
         return redirect("ledger:statement", account.pk)
@@ -173,16 +183,29 @@ def audit(request: Request) -> HttpResponse:
     return render(request, "ledger/audit.html", context)
 
 
-def _shown_account(account: Account) -> dict[str, Any]:
-    return {"account": account, "purpose": purpose_label(account.code)}
+def _owners(accounts: Sequence[Account]) -> Mapping[UUID, Named]:
+    return ORGANISATIONS.get()({row.owner_id for row in accounts if row.owner_id is not None})
 
 
-def _shown_row(request: Request, row: StatementRow) -> dict[str, Any]:
+def _shown_accounts(accounts: Sequence[Account]) -> list[dict[str, Any]]:
+    owners = _owners(accounts)
+    return [
+        {
+            "account": account,
+            "label": account_label(account, owners),
+            "purpose": purpose_label(account.code),
+        }
+        for account in accounts
+    ]
+
+
+def _shown_row(request: Request, row: StatementRow, owners: Mapping[UUID, Named]) -> dict[str, Any]:
     return {
         "row": row,
         "reason": reason_label(row.transfer.reason),
         # Only a reference of this form is a subject; a bank's number is not.
         "is_subject": ":" in row.transfer.reference,
+        "counterparty": account_label(row.counterparty, owners),
         "counterparty_is_open": is_allowed(
             request.principal, "account.read", row.counterparty.resource()
         ),
@@ -230,23 +253,14 @@ def _exported_row(row: StatementRow) -> dict[str, Any]:
     }
 
 
-def _all_accounts(read: Callable[..., Page[Account]]) -> Iterator[Account]:
-    """The accounts of all pages, as far as a file takes them."""
-    cursor: str | None = None
-    for _page in range(EXPORT_ROWS // MAX_LIMIT):
-        page = read(cursor=cursor, limit=MAX_LIMIT)
-        yield from page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-
-
 def _all_rows(read: Callable[..., Statement], as_of: datetime | None) -> Iterator[dict[str, Any]]:
-    """The rows of all pages, all as of one time, as far as a file takes them."""
-    cursor: str | None = None
-    for _page in range(EXPORT_ROWS // MAX_LIMIT):
-        found = read(as_of=as_of, cursor=cursor, limit=MAX_LIMIT)
-        yield from map(_exported_row, found.rows)
-        as_of, cursor = found.as_of, found.next_cursor
-        if cursor is None:
-            return
+    """The rows of all pages, all as of one time: that of the first, if none was asked for."""
+    pinned = as_of
+
+    def page(*, cursor: str | None, limit: int) -> Listed[StatementRow]:
+        nonlocal pinned
+        found = read(as_of=pinned, cursor=cursor, limit=limit)
+        pinned = found.as_of
+        return found
+
+    return map(_exported_row, every_item(page))

@@ -9,16 +9,12 @@ from django.utils.translation import gettext_lazy as _
 
 from haihe.kernel.forms import Refusable, offer
 from haihe.kernel.texts import spoken
+from haihe.packs import labels
 from haihe.packs.domain import Manifest
 from haihe.packs.models import Evaluation
 from haihe.packs.services import DECISIONS
 
 INPUT_PREFIX = "input_"
-DECISION_LABELS = {
-    "positive": _("Called positive"),
-    "negative": _("Called negative"),
-    "abstained": _("Abstained"),
-}
 Choices = Iterable[tuple[str, str]]
 
 
@@ -82,5 +78,5 @@ class CaseFilter(forms.Form):
     decision = forms.ChoiceField(
         label=_("Decision"),
         required=False,
-        choices=[("", _("All")), *((name, DECISION_LABELS[name]) for name in DECISIONS)],
+        choices=[("", _("All")), *((name, labels.DECISIONS[name]) for name in DECISIONS)],
     )

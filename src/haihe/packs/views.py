@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,20 +14,19 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from haihe.kernel.clock import now
-from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
+from haihe.kernel.export import EXPORT_ROWS, every_item, export_asked, export_table
 from haihe.kernel.forms import shown_on
-from haihe.kernel.pagination import MAX_LIMIT, paginate
+from haihe.kernel.pagination import paginate
 from haihe.kernel.texts import called, spoken
-from haihe.packs import services
+from haihe.packs import labels, services
 from haihe.packs.discovery import PackSource
 from haihe.packs.domain import Manifest
-from haihe.packs.forms import DECISION_LABELS, CaseFilter, EvaluationFilter, RunForm
+from haihe.packs.forms import CaseFilter, EvaluationFilter, RunForm
 from haihe.packs.models import Evaluation, PackCheck
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.http import Request
 from haihe.policy.services import authorize, is_allowed
 
-TIER_TONES = {"bronze": "idle", "silver": "info", "gold": "good", "platinum": "good"}
 PACK_COLUMNS = ("name", "version", "title", "title_en", "measure", "licence", "tier")
 EVALUATION_COLUMNS = (
     "id", "created_at", "pack", "pack_version", "organisation", "inputs", "state", "metric",
@@ -53,7 +53,7 @@ def packs(request: Request) -> HttpResponse:
     rows = [_PackRow(source, source.manifest(), checks.get(source.name)) for source in sources]
     if export_asked(request):
         return export_table(request, map(_exported_pack, rows), columns=PACK_COLUMNS, name="packs")
-    context = {"rows": rows, "tier_tones": TIER_TONES, "as_of": now()}
+    context = {"rows": rows, "as_of": now()}
     return render(request, "packs/packs.html", context)
 
 
@@ -75,12 +75,13 @@ def pack(request: Request, name: str) -> HttpResponse:
             )
             return redirect("compute:quote", quote.pk)
     check = services.checks_of(request.principal, [source]).get(name)
+    manifest = source.manifest()
     context = {
         "source": source,
-        "manifest": source.manifest(),
+        "manifest": manifest,
+        "facts": labels.manifest_facts(manifest),
         "sha256": source.sha256(),
         "check": check,
-        "tier_tones": TIER_TONES,
         "newest": services.list_evaluations(request.principal, pack=name).order_by("-pk")[:5],
         "form": form,
         "as_of": now(),
@@ -136,12 +137,11 @@ def cases(request: Request, evaluation_id: UUID) -> HttpResponse:
     found = services.find_evaluation(request.principal, evaluation_id)
     form = CaseFilter(request.GET)
     decision = form.cleaned_data["decision"] if form.is_valid() else ""
+    read = partial(services.list_cases, request.principal, evaluation_id, decision=decision)
     if export_asked(request):
-        rows = _all_cases(request.principal, evaluation_id, decision)
+        rows = map(_exported_case, every_item(read))
         return export_table(request, rows, columns=CASE_COLUMNS, name=f"cases-{evaluation_id}")
-    page = services.list_cases(
-        request.principal, evaluation_id, decision=decision, cursor=request.GET.get("cursor")
-    )
+    page = read(cursor=request.GET.get("cursor"))
     context = {
         "evaluation": found,
         "manifest": _manifest_of(request.principal, found),
@@ -150,7 +150,7 @@ def cases(request: Request, evaluation_id: UUID) -> HttpResponse:
         "decisions": [
             {
                 "name": name,
-                "label": DECISION_LABELS[name],
+                "label": labels.DECISIONS[name],
                 "count": page.counts[name],
                 "current": name == decision,
             }
@@ -189,7 +189,7 @@ def _run_form(request: Request, source: PackSource) -> RunForm | None:
         manifest=source.manifest(),
         organisations=[(row.slug, called(row)) for row in offered.organisations],
         contracts=[
-            (row.number, f"{row.number} ({called(row.provider)})") for row in offered.contracts
+            (row.number, f"{row.number} · {called(row.provider)}") for row in offered.contracts
         ],
         versions=[(str(row), f"{row} · {called(row.dataset)}") for row in offered.versions],
     )
@@ -208,7 +208,7 @@ def _figures(row: Evaluation) -> dict[str, Any]:
     return {
         **{name: details[name] for name in ("rows", "groups", "positives", "seed")},
         "pooled": pooled,
-        "comparison": _comparison(details),
+        "comparison": _comparison(row),
         "by_fold": [
             {
                 "label": _("Fold %(number)s") % {"number": number},
@@ -240,8 +240,9 @@ def _input(name: str, version: str) -> dict[str, str]:
     return {"name": name, "slug": slug, "number": number}
 
 
-def _comparison(details: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _comparison(row: Evaluation) -> list[dict[str, Any]]:
     """The pack beside its two controls, on one scale."""
+    details: Mapping[str, Any] = row.details
     rows = [
         {
             "label": _("This pack"),
@@ -251,8 +252,8 @@ def _comparison(details: Mapping[str, Any]) -> list[dict[str, Any]]:
         },
         {
             "label": _("Baseline: the prior alone"),
-            "value": details["baseline"]["pooled"]["roc_auc"]["value"],
-            "text": f"{details['baseline']['pooled']['roc_auc']['value']:.3f}",
+            "value": row.baseline,
+            "text": f"{row.baseline:.3f}",
             "tone": "idle",
         },
     ]
@@ -333,18 +334,5 @@ def _exported(row: Evaluation) -> dict[str, Any]:
     }
 
 
-def _all_cases(
-    principal: Principal, evaluation_id: UUID, decision: str
-) -> Iterator[dict[str, Any]]:
-    """The cases of all pages, as far as a file takes them."""
-    cursor: str | None = None
-    for _page in range(EXPORT_ROWS // MAX_LIMIT):
-        page = services.list_cases(
-            principal, evaluation_id, decision=decision, cursor=cursor, limit=MAX_LIMIT
-        )
-        for item in page.items:
-            reasons = "; ".join(spoken(reason["text"]) for reason in item.reasons)
-            yield {**vars(item), "reasons": reasons}
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+def _exported_case(row: services.Case) -> dict[str, Any]:
+    return {**vars(row), "reasons": "; ".join(spoken(reason["text"]) for reason in row.reasons)}

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
-from haihe.kernel.api import CursorPage, PageQuery, as_page
+from haihe.kernel.api import CursorPage, PageQuery, Whole, as_page
 from haihe.kernel.pagination import paginate
 from haihe.parties import services
 from haihe.parties.models import ApiToken, Invitation, Membership, Organisation
@@ -93,7 +93,7 @@ class TokenIn(Schema):
 
     name: str = Field(max_length=80)
     scopes: list[str]
-    days: int = Field(90, ge=1, le=366)
+    days: Whole = Field(90, ge=1, le=366)
 
 
 class TokenOut(Schema):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from haihe.kernel.errors import Conflict, Invalid, NotFound, Unauthenticated, gettext_noop
+from haihe.kernel.errors import (
+    Conflict,
+    Denied,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+    gettext_noop,
+)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -66,6 +74,60 @@ class BadToken(Unauthenticated):
     code: ClassVar[str] = "parties.bad_token"
     template: ClassVar[str] = gettext_noop(
         "The API token is {reason}. Create a new one under your profile."
+    )
+
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class BeyondToken(Denied):
+    """A token was to make another one that may more than itself."""
+
+    code: ClassVar[str] = "parties.beyond_token"
+    template: ClassVar[str] = gettext_noop(
+        "This token lacks the scope {scope!r}, so it gives it to no other. Sign in to create a "
+        "token with it."
+    )
+
+    scope: str
+
+
+@dataclass(kw_only=True, eq=False)
+class UnverifiedEmail(Denied):
+    """An identity provider that does not say that it checked the e-mail address."""
+
+    code: ClassVar[str] = "parties.unverified_email"
+    template: ClassVar[str] = gettext_noop(
+        "{provider} has not verified the e-mail address {email}. Confirm it there, then sign in "
+        "again."
+    )
+
+    provider: str
+    email: str
+
+
+@dataclass(kw_only=True, eq=False)
+class AccountExists(Conflict):
+    """Somebody who comes from a provider with the address of an account that is not connected."""
+
+    code: ClassVar[str] = "parties.account_exists"
+    template: ClassVar[str] = gettext_noop(
+        "There is an account with {email}. Sign in to it with its password, then connect "
+        "{provider} under your account."
+    )
+
+    provider: str
+    email: str
+
+
+@dataclass(kw_only=True, eq=False)
+class ProviderUnavailable(Unavailable):
+    """An identity provider that cannot be asked."""
+
+    code: ClassVar[str] = "parties.provider_unavailable"
+    template: ClassVar[str] = gettext_noop(
+        "The identity provider cannot be asked: {reason}. Sign in with your password, or try again "
+        "later."
     )
 
     reason: str

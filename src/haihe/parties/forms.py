@@ -16,7 +16,7 @@ from haihe.parties.domain import EMAIL_LENGTH, LINE_LENGTH, PERSON_NAME_LENGTH, 
 from haihe.parties.errors import BadCreditCode
 from haihe.parties.models import Membership, Organisation, PlatformGrant
 from haihe.parties.services.people import TOKEN_DAYS_LIMIT
-from haihe.policy.domain import ACTIONS, READ, SCOPES, Role
+from haihe.policy.domain import READ, SCOPES, Role
 
 SCOPE_TEXTS: Mapping[str, str | Promise] = {
     "read": _("Read what you may read"),
@@ -145,8 +145,7 @@ class TokenForm(FieldForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        needed = {action.scope for action in ACTIONS.actions.values()}
-        offer(self, "scopes", [(scope, SCOPE_TEXTS[scope]) for scope in SCOPES if scope in needed])
+        offer(self, "scopes", [(scope, SCOPE_TEXTS[scope]) for scope in SCOPES])
 
 
 class PlatformRoleForm(FieldForm):

@@ -178,6 +178,7 @@ ACTIONS.add(
     ],
 )
 ACTIONS.add("ledger", [("account.deposit", "record money that reached an account from outside")])
+ACTIONS.add("evidence", [("evidence.verify", "check the evidence log, and log that it held")])
 ACTIONS.add(
     "data",
     [

@@ -1,20 +1,24 @@
-"""Errors of the domain as pages."""
+"""What the portal puts around every request: errors of the domain as pages, and its own files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import structlog
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
+from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
+from whitenoise.responders import StaticFile  # type: ignore[import-untyped]
 
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.phrases import localized
+from haihe.kernel.storage import storage_failure
 from haihe.policy.errors import NotSignedIn
 from haihe.portal.explain import explain
 
@@ -23,6 +27,26 @@ MESSAGES_SELECTOR = "#messages"
 SAFE_METHODS = ("GET", "HEAD")
 
 log = structlog.get_logger(__name__)
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
+    """Serve the front-end files, without a warning from the asynchronous server.
+
+    WhiteNoise answers with a file that is read piece by piece, which Django can hand to an
+    asynchronous server only after reading all of it. These files are small: they are read here.
+    """
+
+    @staticmethod
+    def serve(static_file: StaticFile, request: HttpRequest) -> StreamingHttpResponse:
+        """The answer to a request for a file."""
+        answer: StreamingHttpResponse = WhiteNoiseMiddleware.serve(static_file, request)
+        if isinstance(request, ASGIRequest):
+            answer.streaming_content = _at_once(b"".join(answer))
+        return answer
+
+
+async def _at_once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 class ErrorPageMiddleware:
@@ -41,25 +65,29 @@ class ErrorPageMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """The response to ``error``, or None to let it through."""
-        if not isinstance(error, HaiheError) or request.path.startswith(API_PREFIX):
+        known = error if isinstance(error, HaiheError) else storage_failure(error)
+        if known is None or request.path.startswith(API_PREFIX):
             return None
-        if isinstance(error, NotSignedIn):
-            return _to_sign_in(request, error)
-        explanation = explain(error)
-        if explanation.status >= 500:
-            log.error("page failed", code=error.code, path=request.path, exc_info=error)
-        # Where a part is down, the page must not ask the database who is signed in.
-        layout = "portal/page.html" if explanation.status < 500 else "portal/entrance.html"
-        context: dict[str, Any] = {"error": explanation, "layout": layout}
-        if request.method not in SAFE_METHODS:
-            # The switches on this page must not lead back to an address that only takes POST.
-            context["return_to"] = "/"
-        if _by_htmx(request):
-            response = render(
-                request, "portal/error_fragment.html", context, status=explanation.status
-            )
-            return reswap(retarget(response, MESSAGES_SELECTOR), "innerHTML")
-        return render(request, "portal/error.html", context, status=explanation.status)
+        if isinstance(known, NotSignedIn):
+            return _to_sign_in(request, known)
+        return error_page(request, known)
+
+
+def error_page(request: HttpRequest, error: HaiheError) -> HttpResponse:
+    """An error as a page that says what to do, or as an alert in the page that htmx changes."""
+    explanation = explain(error)
+    if explanation.status >= 500:
+        log.error("page failed", code=error.code, path=request.path, exc_info=error)
+    # Where a part is down, the page must not ask the database who is signed in.
+    layout = "portal/page.html" if explanation.status < 500 else "portal/entrance.html"
+    context: dict[str, Any] = {"error": explanation, "layout": layout}
+    if request.method not in SAFE_METHODS:
+        # The switches on this page must not lead back to an address that only takes POST.
+        context["return_to"] = "/"
+    if _by_htmx(request):
+        response = render(request, "portal/error_fragment.html", context, status=explanation.status)
+        return reswap(retarget(response, MESSAGES_SELECTOR), "innerHTML")
+    return render(request, "portal/error.html", context, status=explanation.status)
 
 
 def _to_sign_in(request: HttpRequest, error: NotSignedIn) -> HttpResponse:

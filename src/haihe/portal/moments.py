@@ -18,29 +18,34 @@ _MINUTE = timedelta(minutes=1)
 class Moment:
     """One instant or day, written out.
 
-    ``machine`` is ISO 8601 for the ``datetime`` attribute. ``zone`` is empty for a day.
+    ``machine`` is ISO 8601 for the ``datetime`` attribute. A day has no zone and no distance.
     """
 
+    value: date
     machine: str
     text: str
     zone: str
     utc: str
-    relative: str
+
+    @property
+    def relative(self) -> str:
+        """How long ago; worked out only where it is shown, for a table has a hundred of these."""
+        return relative_to(self.value, now()) if isinstance(self.value, datetime) else ""
 
 
 def describe(value: date, *, seconds: bool = False) -> Moment:
     """Write ``value`` in the portal's zone; a ``datetime`` must carry a zone."""
     if not isinstance(value, datetime):
-        return Moment(value.isoformat(), value.isoformat(), "", "", "")
+        return Moment(value, value.isoformat(), value.isoformat(), "", "")
     assert value.tzinfo is not None, "times carry a zone"
     local = timezone.localtime(value)
-    pattern = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    machine = local.isoformat(" ", "seconds")
     return Moment(
-        machine=local.isoformat(timespec="seconds"),
-        text=local.strftime(pattern),
+        value=value,
+        machine=machine.replace(" ", "T"),
+        text=machine[: 19 if seconds else 16],
         zone=zone_name(local),
-        utc=value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        relative=relative_to(value, now()),
+        utc=f"{value.astimezone(UTC).isoformat(' ', 'seconds')[:19]} UTC",
     )
 
 

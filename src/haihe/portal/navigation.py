@@ -15,15 +15,23 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from haihe.kernel.settings import load_settings
+from haihe.policy.domain import ANONYMOUS, Principal, Resource
+from haihe.policy.services import is_allowed
+
+PLATFORM = Resource("Platform", "platform")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One entry of a menu: the name of its URL, its label (lazily translated) and its icon."""
+    """One entry of a menu: the name of its URL, its label (lazily translated) and its icon.
+
+    One with an action is shown to those who may do it on the platform as a whole.
+    """
 
     url_name: str
     label: str | Promise
     icon: str
+    action: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,8 @@ NAVIGATION: list[Group] = [
         _("Platform"),
         [
             Item("parties:organisations", _("Organisations"), "building-community"),
-            Item("portal:system", _("System"), "settings"),
+            Item("parties:platform_roles", _("Platform roles"), "users-group", "system.read"),
+            Item("portal:system", _("System"), "settings", "system.read"),
             Item("portal:styleguide", _("Style guide"), "book"),
         ],
     ),
@@ -116,9 +125,14 @@ PERSON_MENU: list[Item] = [
 ]
 
 
-def sections(path: str) -> list[Section]:
+def sections(path: str, principal: Principal = ANONYMOUS) -> list[Section]:
     """The main menu for a page at ``path``, without empty groups."""
-    found = [Section(group.label, links(group.items, path)) for group in NAVIGATION]
+    found = [
+        Section(
+            group.label, links([item for item in group.items if _is_for(principal, item)], path)
+        )
+        for group in NAVIGATION
+    ]
     return [section for section in found if section.links]
 
 
@@ -143,6 +157,10 @@ def links(items: Sequence[Item], path: str) -> list[Link]:
             continue
         shown.append(Link(item.label, item.icon, address, _leads_to(address, path)))
     return shown
+
+
+def _is_for(principal: Principal, item: Item) -> bool:
+    return not item.action or is_allowed(principal, item.action, PLATFORM)
 
 
 def _leads_to(address: str, path: str) -> bool:

@@ -5,7 +5,7 @@ The words of the API and the command line are the stable ones of the domain; the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.utils.functional import Promise
@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from haihe.kernel.phrases import translated
-from haihe.kernel.texts import spoken
+from haihe.kernel.texts import in_language, spoken, with_currency
 from haihe.parties.models import Organisation
 from haihe.programme.domain.plans import PlanChange, Target
-from haihe.programme.domain.vouchers import Verdict, VoucherRules
+from haihe.programme.domain.vouchers import Clause, Verdict, VoucherRules
 from haihe.programme.models import Scenario, Voucher
 from haihe.programme.services.plans import Indicator
 
@@ -68,6 +68,12 @@ FIELDS: Mapping[str, Label] = {
     "units": gettext_lazy("Responsible units"),
     "measure": gettext_lazy("Measure"),
     "role": gettext_lazy("Role"),
+}
+SOURCE_STATUS: Mapping[str, Label] = {
+    "V": gettext_lazy("Read at the source named"),
+    "V2": gettext_lazy("Read in a secondary page"),
+    "M": gettext_lazy("To be verified"),
+    "own": gettext_lazy("This platform’s own"),
 }
 # What a rule set has no clause for, because it follows from the scheme or sums up a list.
 CONDITIONS: Mapping[str, Label] = {
@@ -123,14 +129,25 @@ def verdict_rows(rules: VoucherRules, verdicts: list[Verdict]) -> list[dict[str,
 
 def _value(rules: VoucherRules, condition: str, text: str) -> str:
     """A value or threshold with the codes in it written out."""
-    text = translated(text)
+    text = with_currency(translated(text))
     if condition == "applicant-kind":
         for kind, label in Organisation.Kind.choices:
             text = text.replace(kind, str(label))
     if condition == "declarations":
         for clause in rules.declarations:
             text = text.replace(clause.code, spoken(clause))
+        text = text.replace(", ", in_language("、", ", "))
     return text
+
+
+def clause_rows(clauses: Iterable[Clause]) -> list[dict[str, Any]]:
+    """Clauses of a rule set as a table shows them."""
+    return [{"clause": clause, "status": source_status(clause.status)} for clause in clauses]
+
+
+def source_status(status: str) -> Label:
+    """How sure it is that a rule reads so; a status of another rule set's own is shown as it is."""
+    return SOURCE_STATUS.get(status, status)
 
 
 def change_rows(changes: list[PlanChange]) -> list[dict[str, Any]]:
@@ -153,5 +170,5 @@ def _words(value: Any) -> str:
     if isinstance(value, Mapping):
         return spoken(value)
     if isinstance(value, tuple | list):
-        return ", ".join(_words(item) for item in value)
+        return in_language("、", ", ").join(_words(item) for item in value)
     return "" if value is None else str(value)

@@ -21,6 +21,7 @@ from haihe.compute.agent.messages import Order, Report
 from haihe.compute.errors import AgentRunsAlready
 from haihe.kernel.clock import now
 from haihe.kernel.crash import crash_point
+from haihe.kernel.errors import StorageUnavailable
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -64,6 +65,7 @@ class Journal:
 
     def __init__(self, folder: Path, *, is_durable: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         self._lock = os.open(folder / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,17 +85,25 @@ class Journal:
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
-        """Several writes as one."""
+        """Several writes as one.
+
+        Raises
+        ------
+        StorageUnavailable
+            If the disk takes none of them.
+        """
         if self._is_writing:
             yield
             return
-        self._db.execute("BEGIN IMMEDIATE")
         self._is_writing = True
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             self._db.rollback()
+            if isinstance(error, sqlite3.OperationalError):
+                raise StorageUnavailable(place=str(self._folder), reason=str(error)) from error
             raise
         finally:
             self._is_writing = False

@@ -47,10 +47,12 @@ from haihe.compute.domain import EndReason
 from haihe.compute.errors import AgentStopped, BackendUnavailable, LinkDown, PlatformRefused
 from haihe.kernel.clock import now
 from haihe.kernel.crash import crash_point
-from haihe.kernel.errors import HaiheError
+from haihe.kernel.errors import HaiheError, StorageUnavailable
+from haihe.kernel.storage import storage_failure, takes_files
 
 REPORT_EVERY = timedelta(seconds=15)
 LOGS_AT_ONCE = 16
+NO_ROOM = "the agent's disk has no room for a job's files"
 
 log = structlog.get_logger(__name__)
 
@@ -74,12 +76,14 @@ class Agent:
     report_every: timedelta = REPORT_EVERY
     epoch: int = 0
     _number: int = 0
+    _has_room: bool = True
     _faults: dict[str, str] = field(default_factory=dict)
     _observed: dict[str, datetime] = field(default_factory=dict)
 
     def step(self) -> int:
         """Talk, start, look; how much happened, so that the caller knows whether to pause."""
         happened = 0
+        self._look_for_room()
         try:
             happened += self.talk()
         except (LinkDown, PlatformRefused) as error:
@@ -122,8 +126,12 @@ class Agent:
             reports=self.journal.unheard(LIST_LIMIT),
             logs=[] if self.link.shares_files else self._log_pieces(),
             pools=pools,
-            faults=[PoolFault(pool=pool, fault=why) for pool, why in self._faults.items()],
+            faults=[PoolFault(pool=pool, fault=why) for pool, why in self._wrong().items()],
         )
+
+    def _wrong(self) -> dict[str, str]:
+        """Why a pool can start nothing now, by pool."""
+        return self._faults if self._has_room else dict.fromkeys(self.backends, NO_ROOM)
 
     def _pool_items(self) -> list[PoolItem]:
         """What is new of the pools since the last exchange that said it."""
@@ -164,6 +172,8 @@ class Agent:
     def _start_ready(self) -> int:
         """Start what is free to start; of each pool all at once, so that arrays stay together."""
         started = 0
+        if not self._has_room:
+            return 0
         for pool, ready in self._by_pool(Stage.READY).items():
             wanted = [kept for kept in ready if not self._end_before_start(kept)]
             orders = [kept.order for kept in wanted if self._has_inputs(kept.order)]
@@ -178,6 +188,11 @@ class Agent:
             except BackendUnavailable as error:
                 self._faults[pool] = error.reason
                 continue
+            except OSError as error:
+                if storage_failure(error) is None:
+                    raise
+                self._faults[pool] = str(error)
+                continue
             crash_point("agent.submitted")
             taken = [order.attempt_id for order in orders if str(order.attempt_id) not in refused]
             self.journal.advance(taken, Stage.READY, Stage.STARTED)
@@ -186,6 +201,12 @@ class Agent:
                     self._refuse_all([order], refused[str(order.attempt_id)])
             started += len(orders)
         return started
+
+    def _look_for_room(self) -> None:
+        """Whether the home takes a job's files; while it does not, no pool starts anything."""
+        before, self._has_room = self._has_room, takes_files()
+        if before != self._has_room:
+            log.warning("agent.room", has_room=self._has_room)
 
     def _end_before_start(self, kept: Kept) -> bool:
         """An order whose end is wanted before it was started here has ended, without any use.
@@ -214,9 +235,11 @@ class Agent:
             self.link.fetch_inputs(order, self._handle(order).folder)
         except LinkDown:
             return False
-        except AgentStopped:
+        except (AgentStopped, StorageUnavailable):
             raise
         except (HaiheError, OSError) as error:
+            if storage_failure(error) is not None:
+                return False
             self._refuse_all([order], str(error))
             return False
         return True

@@ -12,7 +12,7 @@ from haihe.compute.domain import Capacity
 from haihe.compute.models import Centre, Offer, Pool
 from haihe.compute.services import centres
 from haihe.compute.services.centres import PoolCard
-from haihe.kernel.api import CursorPage, PageQuery, as_page
+from haihe.kernel.api import AmountMicro, CursorPage, PageQuery, PriceMicro, Whole, as_page
 from haihe.kernel.pagination import paginate
 from haihe.policy.http import Request
 
@@ -75,18 +75,18 @@ class PoolIn(Schema):
     """A new pool."""
 
     slug: str = Field(max_length=80)
-    cpu_milli: int
-    memory_bytes: int
-    gpu_milli: int = 0
+    cpu_milli: Whole
+    memory_bytes: Whole
+    gpu_milli: Whole = 0
     gpu_model: str = Field("", max_length=80)
 
 
 class OfferIn(Schema):
     """New prices, in micro-units of CNY."""
 
-    cpu_hour_micro: int
-    gpu_hour_micro: int = 0
-    minimum_micro: int = 0
+    cpu_hour_micro: AmountMicro
+    gpu_hour_micro: PriceMicro = 0
+    minimum_micro: PriceMicro = 0
 
 
 @router.get("/centres", response=CursorPage[CentreOut])

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from haihe.compute.models import Contract
 from haihe.compute.services import contracts
-from haihe.kernel.api import CursorPage, PageQuery, as_page
+from haihe.kernel.api import AmountMicro, CursorPage, PageQuery, as_page
 from haihe.kernel.pagination import paginate
 from haihe.policy.http import Request
 
@@ -23,8 +23,8 @@ class ContractIn(Schema):
     number: str = Field(max_length=80)
     buyer: str
     provider: str
-    amount_micro: int
-    eligible_micro: int = Field(
+    amount_micro: AmountMicro
+    eligible_micro: AmountMicro = Field(
         description="The part for computing alone: what voucher schemes subsidise."
     )
     begins_on: date

@@ -12,9 +12,11 @@ from pydantic import Field
 from haihe.compute.domain import GIB, spec_from
 from haihe.compute.models import Attempt, Job, Quote, Settlement
 from haihe.compute.services import jobs, quotes
-from haihe.kernel.api import CursorPage, PageQuery, as_page
+from haihe.kernel.api import CursorPage, PageQuery, Whole, as_page
 from haihe.kernel.files import FILE_ANSWER, stream_file
 from haihe.policy.http import Request
+
+LOG_LIMIT_BYTES = 1 << 40
 
 router = Router()
 
@@ -24,7 +26,7 @@ class InputSchema(Schema):
 
     name: str = Field(description="What the file is called in the job's input folder.")
     dataset: str
-    version: int
+    version: Whole
 
 
 class JobSpecSchema(Schema):
@@ -32,12 +34,12 @@ class JobSpecSchema(Schema):
 
     name: str
     command: list[str] = Field(description="Program and arguments; no shell runs them.")
-    cpu_milli: int = 1_000
-    memory_bytes: int = GIB
-    gpu_milli: int = 0
-    wall_s: int = 3_600
-    cpu_s: int = Field(0, description="0: all CPUs for the whole of `wall_s`.")
-    output_bytes: int = GIB
+    cpu_milli: Whole = 1_000
+    memory_bytes: Whole = GIB
+    gpu_milli: Whole = 0
+    wall_s: Whole = 3_600
+    cpu_s: Whole = Field(0, description="0: all CPUs for the whole of `wall_s`.")
+    output_bytes: Whole = GIB
     inputs: list[InputSchema] = []
     environment: dict[str, str] = {}
     labels: dict[str, str] = {}
@@ -91,7 +93,7 @@ class JobIn(Schema):
     """A quote that is accepted."""
 
     quote_id: UUID
-    priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
+    priority: Whole = Field(0, ge=-100, le=100, description="Higher goes first.")
 
 
 class JobOut(Schema):
@@ -158,7 +160,12 @@ class JobDetail(JobOut):
 class LogQuery(Schema):
     """Where in a log to read."""
 
-    offset: int = Field(0, description="First byte; negative: so many bytes from the end.")
+    offset: int = Field(
+        0,
+        ge=-LOG_LIMIT_BYTES,
+        le=LOG_LIMIT_BYTES,
+        description="First byte; negative: so many bytes from the end.",
+    )
 
 
 class LogOut(Schema):

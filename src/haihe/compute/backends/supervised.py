@@ -24,6 +24,7 @@ from haihe.compute.backends import RunState, RunStatus, WorkOrder, environment_o
 from haihe.compute.domain import EndReason, Usage
 
 MODULE = "haihe.compute.backends.supervisor"
+ROOM_BYTES = 4_096
 
 
 def write_order(
@@ -157,13 +158,36 @@ def lock_of(folder: Path) -> Iterator[bool]:
 
 
 def replace_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write so that a reader sees the whole file or the one before, also after a power cut."""
-    draft = path.with_name(f"{path.name}.tmp")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(data, file)
+    """Write so that a reader sees the whole file or the one before, also after a power cut.
+
+    Room that was taken before is written over, and given back only then.
+    """
+    draft = _draft(path)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        file.write(json.dumps(data).encode())
+        file.truncate()
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def take_room(path: Path) -> None:
+    """Make sure that :func:`replace_json` can write ``path`` though the disk be full by then.
+
+    Raises
+    ------
+    OSError
+        If there is no room now.
+    """
+    handle = os.open(_draft(path), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, ROOM_BYTES)
+    finally:
+        os.close(handle)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f"{path.name}.tmp")
 
 
 def _usage(data: dict[str, Any]) -> Usage:

@@ -9,6 +9,7 @@ knows is in the folder:
     supervisor.json  its process id and node, written when the command is about to start
     cancel           if it appears, the job is ended
     log.txt          what the job printed
+    result.json.tmp  room for the result, taken at the start: a job may fill the disk
     result.json      reason, exit code and metered usage; written last, atomically
 
 The supervisor is made the reaper of all descendants of the job, so that CPU time of processes that
@@ -122,10 +123,11 @@ class _Run:
 
     @classmethod
     def start(cls, folder: Path, order: dict[str, Any]) -> _Run:
-        """Start the command, confined and limited.
+        """Start the command, confined and limited, once there is room for its result.
 
         That it begins is written first: whoever dies in between has perhaps begun it.
         """
+        supervised.take_room(folder / "result.json")
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         begun = folder / "supervisor.json"
         supervised.replace_json(begun, {"pid": os.getpid(), "node": platform.node()})

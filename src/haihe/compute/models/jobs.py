@@ -39,18 +39,19 @@ class JobQuerySet(models.QuerySet["Job"]):
     ) -> list[Job]:
         """The newest jobs that one of ``organisations`` submitted or ran.
 
-        Each organisation and side is one walk along an index that stops after ``limit`` rows, so
+        Each organisation and side is one walk along an index that stops after ``limit`` ids, so
         that the time does not grow with the number of jobs; one query over all with OR would sort
-        every job of the organisation.
+        every job of the organisation. Only the rows that are wanted in the end are read whole.
         """
-        rows = self.filter(pk__lt=before) if before else self
-        found: dict[UUID, Job] = {}
+        keys = self.values_list("pk", flat=True).order_by("-pk")
+        if before:
+            keys = keys.filter(pk__lt=before)
+        found: set[UUID] = set()
         for organisation in organisations:
             for side in ("organisation", "provider"):
-                found |= {
-                    j.pk: j for j in rows.filter(**{side: organisation}).order_by("-pk")[:limit]
-                }
-        return sorted(found.values(), key=lambda job: job.pk, reverse=True)[:limit]
+                found.update(keys.filter(**{side: organisation})[:limit])
+        newest = sorted(found, reverse=True)[:limit]
+        return list(self.filter(pk__in=newest).order_by("-pk"))
 
     def waiting(self) -> Self:
         """Jobs to start, the first in line first."""

@@ -146,4 +146,3 @@ class Cluster:
             wanted = np.array([model in models for model in self.state.models])
             nodes = self._open[models] = wanted[self.state.model]
         return nodes
-

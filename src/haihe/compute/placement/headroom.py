@@ -35,7 +35,7 @@ from haihe.compute.placement.mix import Mix
 from haihe.compute.placement.model import GPU_MILLI, Shape
 from haihe.compute.placement.scoring import Scorer
 from haihe.compute.placement.slots import worth_of_pieces
-from haihe.compute.placement.state import Flags, Floats, Ints, State
+from haihe.compute.placement.state import Floats, Ints, State
 
 STEPS_PER_GPU = 20
 LEVELS = 512
@@ -153,9 +153,7 @@ def _weights(state: State, mix: Mix) -> Floats:
     return weight / total if total else weight
 
 
-def _fed(
-    state: State, mix: Mix, ask_of: Ints, weight: Floats, needs: Ints, step: int
-) -> Floats:
+def _fed(state: State, mix: Mix, ask_of: Ints, weight: Floats, needs: Ints, step: int) -> Floats:
     """Which part of the weight of each ask a node can feed with so much of one resource.
 
     Parameters

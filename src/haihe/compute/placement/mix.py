@@ -71,7 +71,9 @@ def typical(history: History, models: tuple[str, ...], *, with_memory: bool = Tr
         memory_mib=np.array([request.memory_mib for request in requests]),
         gpus=np.array([request.gpus for request in requests]),
         gpu_milli=np.array([request.gpu_milli for request in requests]),
-        open_to=np.array([[not r.models or model in r.models for model in models] for r in requests]),
+        open_to=np.array(
+            [[not r.models or model in r.models for model in models] for r in requests]
+        ),
         share=np.array([count / covered for _, count in chosen]),
     )
 

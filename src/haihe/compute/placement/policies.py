@@ -63,8 +63,6 @@ def empty_cluster(
     """
     bind = POLICIES.get(policy)
     if bind is None:
-        raise InvalidField(
-            field="policy", value=policy, rule=f"give one of {', '.join(POLICIES)}"
-        )
+        raise InvalidField(field="policy", value=policy, rule=f"give one of {', '.join(POLICIES)}")
     state = State(nodes)
     return Cluster(state, bind(state, history, random))

@@ -99,4 +99,3 @@ def replay(cluster: Cluster, stream: Sequence[Request]) -> Curve:
         allocated=np.cumsum(np.where(placed, asked, 0)),
         total=int(cluster.state.gpu_total.sum()),
     )
-

@@ -103,7 +103,9 @@ class Packing(Scorer):
             return np.zeros(len(nodes), dtype=np.int64), gpu
         whole = self.state.gpu_whole[nodes]
         unused = whole == np.count_nonzero(self.state.gpu_total[nodes], axis=1)
-        room = self.state.gpu_free[nodes, gpu] if shape.is_shared else np.full(len(nodes), GPU_MILLI)
+        room = (
+            self.state.gpu_free[nodes, gpu] if shape.is_shared else np.full(len(nodes), GPU_MILLI)
+        )
         on_shared = TOP - room * TOP // GPU_MILLI // PARTS_OF_SHARED
         on_idle = np.maximum(TOP // 2 - shape.gpus, TOP // 3)
         on_unused = np.maximum(TOP // 3 - whole, whole)
@@ -126,8 +128,6 @@ class Clustering(Scorer):
         fullness = quarter * (LARGEST_GPU_MILLI - free) // LARGEST_GPU_MILLI
         liking = np.where(same, np.where(kinds == 1, 3, 2), np.where(kinds == 0, 1, 0))
         return fullness + quarter * liking, gpu
-
-
 
 
 def _whole(score: Floats) -> Ints:

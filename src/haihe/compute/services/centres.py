@@ -147,6 +147,14 @@ def find_centre(principal: Principal, slug: str) -> Centre:
     return centre
 
 
+def find_centre_by_id(principal: Principal, centre_id: UUID) -> Centre:
+    """A centre by the id that evidence names it by."""
+    centre = list_centres(principal).filter(pk=centre_id).first()
+    if centre is None:
+        raise MissingRecord(kind="centre", id=str(centre_id))
+    return centre
+
+
 def find_pool(principal: Principal, path: str) -> Pool:
     """A pool by ``centre/pool``."""
     centre, _, slug = path.partition("/")

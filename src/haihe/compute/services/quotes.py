@@ -28,7 +28,7 @@ from haihe.compute.domain.choice import (
     facts_as_dict,
     reason_of,
 )
-from haihe.compute.errors import JobTooLarge, NoOffer, NoPool
+from haihe.compute.errors import JobTooLarge, NoOffer, NoPool, TooCostly
 from haihe.compute.models import Contract, Offer, PersonAccount, Pool, Quote
 from haihe.compute.protocols import FUNDING, INPUTS, InputCard
 from haihe.compute.services.allocations import allocation_reason
@@ -46,7 +46,7 @@ from haihe.compute.services.holds import CASH
 from haihe.kernel.clock import now
 from haihe.kernel.errors import MissingRecord
 from haihe.kernel.ids import parse_id
-from haihe.kernel.money import CNY, format_micro
+from haihe.kernel.money import CNY, MAX_AMOUNT_MICRO, format_micro
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.models import Account
 from haihe.ledger.services import open_account
@@ -72,6 +72,8 @@ def request_quote(
         If no pool could ever run the job; the error names the nearest miss.
     NoOffer
         If no open pool has a price now.
+    TooCostly
+        If the limits allow for a cost that no amount can be.
     NoAgreement
         If the organisation may not use an input.
     """
@@ -92,6 +94,12 @@ def request_quote(
         choice = choose(wish, facts)
     bid = bids[choice.chosen] if choice.chosen else _refuse(spec, choice, agreed)
     assert bid.offer is not None
+    if bid.amount_micro > MAX_AMOUNT_MICRO:
+        raise TooCostly(
+            job=spec.name,
+            amount=format_micro(bid.amount_micro),
+            most=format_micro(MAX_AMOUNT_MICRO),
+        )
     if agreed is not None:
         check_within_contract(agreed, bid.amount_micro)
     reasons = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -85,6 +86,12 @@ def centre(request: Request, slug: str) -> HttpResponse:
             "as_of": now(),
         },
     )
+
+
+@require_GET
+def centre_by_id(request: Request, centre_id: UUID) -> HttpResponse:
+    """Go to a centre that evidence names by its id."""
+    return redirect("compute:centre", services.find_centre_by_id(request.principal, centre_id).slug)
 
 
 @require_http_methods(["GET", "POST"])

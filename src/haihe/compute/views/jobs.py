@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from django_htmx.http import HTMX_STOP_POLLING, HttpResponseClientRefresh
 
 from haihe.compute.domain import FINAL, JobState, spec_from
 from haihe.compute.forms import JobForm
-from haihe.compute.labels import REASONS, STATES, TONES, bill_rows, quantity
+from haihe.compute.labels import REASONS, STATES, TONES, bill_rows, quantity, share_rows
 from haihe.compute.models import Attempt, Job, Quote
 from haihe.compute.services import jobs as services
 from haihe.compute.services.contracts import usable_contracts
@@ -28,11 +28,11 @@ from haihe.compute.services.quotes import find_quote, request_quote
 from haihe.evidence import services as evidence
 from haihe.evidence.labels import kind_label
 from haihe.kernel.clock import now
-from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
+from haihe.kernel.export import every_item, export_asked, export_table
 from haihe.kernel.files import stream_file
 from haihe.kernel.forms import Refusable, shown_on
-from haihe.kernel.pagination import MAX_LIMIT
 from haihe.kernel.phrases import translated
+from haihe.kernel.texts import with_currency
 from haihe.policy.domain import WORKING
 from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
@@ -48,7 +48,7 @@ def jobs(request: Request) -> HttpResponse:
     if export_asked(request):
         return export_table(
             request,
-            _all_jobs(request),
+            map(_exported, every_item(partial(services.list_jobs, request.principal))),
             columns=[
                 "id", "name", "organisation", "provider", "pool", "state", "end_reason",
                 "created_at", "finished_at", "amount_micro",
@@ -107,7 +107,8 @@ def quote(request: Request, quote_id: UUID) -> HttpResponse:
             "form": form,
             "spec": _spec_facts(found),
             "lines": bill_rows(found.lines),
-            "reasons": [translated(reason) for reason in found.reasons],
+            "shares": share_rows(found.shares, found.organisation),
+            "reasons": [with_currency(translated(reason)) for reason in found.reasons],
             "job": used,
             "expired": used is None and not is_open,
             "may_submit": is_open and is_allowed(request.principal, "job.submit", found.resource()),
@@ -133,6 +134,7 @@ def job(request: Request, job_id: UUID) -> HttpResponse:
         "events": _events(request, found, attempts),
         "settlement": settlement,
         "lines": bill_rows(settlement.lines) if settlement else [],
+        "shares": share_rows(settlement.shares, found.organisation) if settlement else [],
         "may_cancel": not is_final
         and found.cancel_requested_at is None
         and is_allowed(request.principal, "job.cancel", found.resource()),
@@ -258,19 +260,11 @@ def _log_end(request: Request, job_id: UUID) -> str:
     return chunk.text
 
 
-def _all_jobs(request: Request) -> Iterator[dict[str, Any]]:
-    """The newest jobs, page by page, up to what one file holds."""
-    cursor: str | None = None
-    for _turn in range(EXPORT_ROWS // MAX_LIMIT):
-        page = services.list_jobs(request.principal, cursor=cursor, limit=MAX_LIMIT)
-        for row in page.items:
-            yield {
-                **vars(row),
-                "organisation": row.organisation.name,
-                "provider": row.provider.name,
-                "pool": str(row.pool),
-                "amount_micro": _job_row(row)["amount_micro"],
-            }
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+def _exported(row: Job) -> dict[str, Any]:
+    return {
+        **vars(row),
+        "organisation": row.organisation.name,
+        "provider": row.provider.name,
+        "pool": str(row.pool),
+        "amount_micro": _job_row(row)["amount_micro"],
+    }

@@ -59,6 +59,10 @@ def accept_terms(
         raise InvalidField(
             field="organisation", value=organisation, rule="give another organisation"
         )
+    if consumer.verified_at is None:
+        raise WrongState(
+            kind="organisation", id=organisation, state="not verified", needed="verified"
+        )
     if not (dataset.policy.standing and dataset.is_published):
         raise NoAgreement(organisation=consumer.name, dataset=slug)
     check_terms(dataset.policy, dataset=slug, purpose=purpose, days=days)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError
 from django.db.models import QuerySet
@@ -70,11 +71,19 @@ def update_dataset(
     dataset = find_dataset(principal, slug)
     authorize(principal, "dataset.update", dataset.resource())
     card = _check_card(title=title, title_en=title_en, description=description, licence=licence)
+    before = dataset.policy
     changed = {**card, "policy_data": policy.as_dict()}
     for name, value in changed.items():
         setattr(dataset, name, value)
     with unit_of_work():
         dataset.save(update_fields=list(changed))
+        if policy != before:
+            _record(
+                "dataset.policy_changed",
+                principal,
+                dataset,
+                {"before": before.as_dict(), "after": policy.as_dict()},
+            )
         _record(
             "dataset.changed",
             principal,
@@ -110,9 +119,18 @@ def list_datasets(principal: Principal, *, text: str = "") -> QuerySet[Dataset]:
 
 def find_dataset(principal: Principal, slug: str) -> Dataset:
     """A dataset's card; one that the caller may not know of reads as missing."""
-    dataset = list_datasets(principal).filter(slug=slug).first()
+    return _known(principal, list_datasets(principal).filter(slug=slug), slug)
+
+
+def find_dataset_by_id(principal: Principal, dataset_id: UUID) -> Dataset:
+    """A dataset's card by the id that evidence names it by."""
+    return _known(principal, list_datasets(principal).filter(pk=dataset_id), str(dataset_id))
+
+
+def _known(principal: Principal, rows: QuerySet[Dataset], label: str) -> Dataset:
+    dataset = rows.first()
     if dataset is None:
-        raise MissingRecord(kind="dataset", id=slug)
+        raise MissingRecord(kind="dataset", id=label)
     consumers = frozenset(dataset.agreements.values_list("consumer_id", flat=True))
     authorize(principal, "dataset.read", dataset.resource(parties=consumers))
     return dataset

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID
 
 import polars as pl
 from django.db.models import QuerySet
@@ -12,7 +13,7 @@ from django.db.models import QuerySet
 from haihe.data.blobs import BlobStore, pieces_of
 from haihe.data.errors import SameContent, UnreadableFile
 from haihe.data.models import Agreement, Dataset, DatasetVersion
-from haihe.data.services.catalogue import find_dataset
+from haihe.data.services.catalogue import find_dataset, list_datasets
 from haihe.data.tables import format_of, read_table, scan_table
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
@@ -107,6 +108,16 @@ def find_version(principal: Principal, slug: str, number: int | None = None) -> 
         raise MissingRecord(
             kind="dataset version", id=f"{slug}@{'latest' if number is None else number}"
         )
+    return version
+
+
+def find_version_by_id(principal: Principal, version_id: UUID) -> DatasetVersion:
+    """A version by the id that evidence names it by, for who may know its dataset."""
+    rows = DatasetVersion.objects.select_related("dataset")
+    version = rows.filter(pk=version_id, dataset__in=list_datasets(principal).values("pk")).first()
+    if version is None:
+        raise MissingRecord(kind="dataset version", id=str(version_id))
+    find_dataset(principal, version.dataset.slug)
     return version
 
 

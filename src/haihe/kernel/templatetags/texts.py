@@ -9,3 +9,4 @@ from haihe.kernel import texts
 register = template.Library()
 register.filter("spoken", texts.spoken)
 register.filter("called", texts.called)
+register.filter("listed", texts.listed)

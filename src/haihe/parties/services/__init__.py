@@ -31,6 +31,7 @@ from haihe.parties.services.organisations import (
 )
 from haihe.parties.services.people import (
     NewToken,
+    choose_language,
     create_person,
     create_token,
     find_self,
@@ -52,6 +53,7 @@ __all__ = [
     "accept_invitation",
     "change_role",
     "check_may_create",
+    "choose_language",
     "create_organisation",
     "create_person",
     "create_token",

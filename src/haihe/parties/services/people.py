@@ -25,7 +25,7 @@ from haihe.parties.domain import (
     hash_token,
     new_token,
 )
-from haihe.parties.errors import EmailTaken
+from haihe.parties.errors import BeyondToken, EmailTaken
 from haihe.parties.models import ApiToken, Person, PlatformGrant
 from haihe.parties.services.organisations import PLATFORM
 from haihe.policy.domain import Principal, Resource
@@ -58,12 +58,16 @@ def update_profile(principal: Principal, *, name: str, language: str) -> Person:
     """Change one's own name and language."""
     person = _self(principal, "person.update")
     check_line(name, field="name", length=PERSON_NAME_LENGTH)
-    known = dict(settings.LANGUAGES)
-    if language not in known:
-        rule = "choose from " + ", ".join(known)
-        raise InvalidField(field="language", value=language[:20], rule=rule)
-    person.name, person.language = name, language
+    person.name, person.language = name, _known_language(language)
     person.save(update_fields=["name", "language"])
+    return person
+
+
+def choose_language(principal: Principal, language: str) -> Person:
+    """Keep the language that one reads, for the next sign-in."""
+    person = _self(principal, "person.update")
+    person.language = _known_language(language)
+    person.save(update_fields=["language"])
     return person
 
 
@@ -105,8 +109,17 @@ class NewToken:
 def create_token(
     principal: Principal, *, name: str, scopes: Iterable[str], days: int = 90
 ) -> NewToken:
-    """Make an API token for oneself. A token cannot give itself more than it has."""
+    """Make an API token for oneself. A token cannot give itself more than it has.
+
+    Raises
+    ------
+    BeyondToken
+        If the caller holds a token without one of the scopes.
+    """
     person = _self(principal, "token.manage")
+    wanted = check_scopes(scopes)
+    if principal.scopes is not None and not principal.scopes.issuperset(wanted):
+        raise BeyondToken(scope=min(set(wanted) - principal.scopes))
     check_line(name, field="name", length=TOKEN_NAME_LENGTH)
     if not 1 <= days <= TOKEN_DAYS_LIMIT:
         raise InvalidField(field="days", value=days, rule=f"give 1 to {TOKEN_DAYS_LIMIT}")
@@ -116,7 +129,7 @@ def create_token(
         name=name,
         hint=secret[:10],
         token_hash=hash_token(secret),
-        scopes=check_scopes(scopes),
+        scopes=wanted,
         expires_at=now() + timedelta(days=days),
     )
     return NewToken(row, secret)
@@ -144,6 +157,14 @@ def _self(principal: Principal, action: str) -> Person:
 
 def _record_platform_role(kind: str, principal: Principal, person: Person, role: str) -> None:
     record(kind, subject=f"person:{person.pk}", actor=principal, data={"role": role})
+
+
+def _known_language(language: str) -> str:
+    known = dict(settings.LANGUAGES)
+    if language not in known:
+        rule = "choose from " + ", ".join(known)
+        raise InvalidField(field="language", value=language[:20], rule=rule)
+    return language
 
 
 def _person(email: str) -> Person:

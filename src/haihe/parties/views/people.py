@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
+from django.views import i18n
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -18,13 +18,14 @@ from haihe.kernel.clock import now
 from haihe.kernel.export import export_asked, export_table
 from haihe.kernel.forms import shown_on
 from haihe.kernel.pagination import paginate
-from haihe.parties import services
+from haihe.parties import languages, services
 from haihe.parties.forms import PlatformRoleForm, ProfileForm, TokenForm
-from haihe.parties.models import PlatformGrant
+from haihe.parties.models import Membership, PlatformGrant
 from haihe.policy.domain import Resource
 from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 
+MEMBERSHIP_COLUMNS = ("organisation", "name", "role", "since")
 GRANT_COLUMNS = ("email", "name", "role", "since")
 PLATFORM = Resource("Platform", "platform")
 
@@ -32,12 +33,11 @@ PLATFORM = Resource("Platform", "platform")
 @require_GET
 def memberships(request: Request) -> HttpResponse:
     """The organisations that one belongs to, and as what."""
-    context = {
-        "page": paginate(
-            services.memberships_of(request.principal), cursor=request.GET.get("cursor")
-        ),
-        "as_of": now(),
-    }
+    rows = services.memberships_of(request.principal)
+    if export_asked(request):
+        exported = map(_exported_membership, rows)
+        return export_table(request, exported, columns=MEMBERSHIP_COLUMNS, name="memberships")
+    context = {"page": paginate(rows, cursor=request.GET.get("cursor")), "as_of": now()}
     return render(request, "parties/memberships.html", context)
 
 
@@ -60,17 +60,16 @@ def _profile_saved(request: Request, language: str) -> HttpResponse:
     with override(language):
         messages.success(request, _("Your profile was changed."))
     response = redirect("parties:profile")
-    response.set_cookie(
-        settings.LANGUAGE_COOKIE_NAME,
-        language,
-        max_age=settings.LANGUAGE_COOKIE_AGE,
-        path=settings.LANGUAGE_COOKIE_PATH,
-        domain=settings.LANGUAGE_COOKIE_DOMAIN,
-        secure=settings.LANGUAGE_COOKIE_SECURE,
-        httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
-        samesite=settings.LANGUAGE_COOKIE_SAMESITE,
-    )
+    languages.remember(response, language)
     return response
+
+
+@require_POST
+def set_language(request: Request) -> HttpResponseBase:
+    """Go on in a language; who is signed in finds it again when they sign in next."""
+    if request.principal.id is not None:
+        services.choose_language(request.principal, request.POST.get("language", ""))
+    return i18n.set_language(request)
 
 
 @never_cache
@@ -133,6 +132,15 @@ def revoke_platform_role(request: Request) -> HttpResponse:
     )
     messages.success(request, _("The role was taken away."))
     return redirect("parties:platform_roles")
+
+
+def _exported_membership(row: Membership) -> dict[str, Any]:
+    return {
+        "organisation": row.organisation.slug,
+        "name": row.organisation.name,
+        "role": row.role,
+        "since": row.created_at,
+    }
 
 
 def _exported(row: PlatformGrant) -> dict[str, Any]:

@@ -15,7 +15,14 @@ from typing import Any
 
 from django import template
 from django.core.serializers.json import DjangoJSONEncoder
-from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select
+from django.forms import (
+    BaseForm,
+    BoundField,
+    CheckboxInput,
+    CheckboxSelectMultiple,
+    RadioSelect,
+    Select,
+)
 from django.forms.utils import flatatt
 from django.templatetags.static import static
 from django.utils.safestring import SafeString, mark_safe
@@ -82,8 +89,8 @@ def is_missing(value: Any) -> bool:
 
 @register.filter
 def money(amount_micro: int, asset_name: str = CNY) -> str:
-    """The number of an amount in micro-units, without its asset."""
-    return format_micro(int(amount_micro), asset_name).rpartition(" ")[0]
+    """The number of an amount in micro-units, without its asset, and with a minus sign proper."""
+    return format_micro(int(amount_micro), asset_name).rpartition(" ")[0].replace("-", "−")
 
 
 @register.filter
@@ -137,6 +144,13 @@ def highest(items: Sequence[Mapping[str, Any]]) -> float:
 def sparkline(items: Sequence[tuple[Any, float]]) -> Line | None:
     """The line through the values of pairs of label and value."""
     return line([float(value) for _, value in items])
+
+
+@register.filter
+def general_errors(form: BaseForm) -> list[str]:
+    """What is wrong with a form as a whole, and with fields that nobody sees."""
+    hidden = [f"{field.label}: {error}" for field in form.hidden_fields() for error in field.errors]
+    return [*map(str, form.non_field_errors()), *hidden]
 
 
 @register.simple_tag

@@ -11,7 +11,6 @@ from ninja import Query, Router, Schema, Status
 from pydantic import AwareDatetime, Field
 
 from haihe.kernel.api import CursorPage, PageQuery, as_page
-from haihe.kernel.clock import now
 from haihe.kernel.pagination import paginate
 from haihe.packs.api import BothLanguages
 from haihe.policy.http import Request
@@ -246,7 +245,7 @@ def read_target(request: Request, slug: str, code: str) -> TargetOut:
 @router.get("/indicators", response=IndicatorsOut)
 def list_indicators(request: Request, query: Query[AsOfQuery]) -> IndicatorsOut:
     """Every target of every current plan with its value, or null where the plan gives no rule."""
-    as_of = query.as_of or now()
+    as_of = plans.past(query.as_of)
     found = plans.list_indicators(request.principal, as_of=as_of)
     return IndicatorsOut(as_of=as_of, items=[IndicatorOut(**_indicator(item)) for item in found])
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
-from haihe.kernel.api import CursorPage, PageQuery, as_page
+from haihe.kernel.api import AmountMicro, CursorPage, PageQuery, as_page
 from haihe.kernel.ids import new_id
 from haihe.kernel.pagination import paginate
 from haihe.policy.http import Request
@@ -65,7 +65,7 @@ class SchemeIn(Schema):
 class FundIn(Schema):
     """Vouchers for a scheme's pool."""
 
-    amount_micro: int
+    amount_micro: AmountMicro
     reference: str = Field(max_length=200, description="The budget document.")
 
 
@@ -73,7 +73,7 @@ class ApplicationIn(Schema):
     """What is applied for, on which contract, and what the applicant declares."""
 
     contract: str = Field(description="Number of the signed compute contract.")
-    amount_micro: int
+    amount_micro: AmountMicro
     declared: list[str] = Field([], description="Codes of the rule set's declarations.")
 
 

@@ -12,12 +12,14 @@ from datetime import date, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
+from haihe.evidence.models import EvidenceCheckpoint
 from haihe.evidence.services import entries_of, record
-from haihe.kernel.clock import now
-from haihe.kernel.errors import InvalidField, MissingRecord
+from haihe.kernel.clock import check_past, now
+from haihe.kernel.errors import MissingRecord
 from haihe.kernel.work import unit_of_work
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize
@@ -106,6 +108,15 @@ def find_plan(principal: Principal, slug: str, version: int | None = None) -> Pl
     return found
 
 
+def find_plan_by_id(principal: Principal, plan_id: UUID) -> Plan:
+    """One version of a plan by the id that evidence names it by."""
+    authorize(principal, "plan.read", Resource("Plan"))
+    found = Plan.objects.filter(pk=plan_id).first()
+    if found is None:
+        raise MissingRecord(kind="plan", id=str(plan_id))
+    return found
+
+
 def versions_of(principal: Principal, slug: str) -> QuerySet[Plan]:
     """All versions of a plan, the newest first."""
     authorize(principal, "plan.read", Resource("Plan", slug))
@@ -145,7 +156,7 @@ class Indicator:
 def list_indicators(principal: Principal, *, as_of: datetime | None = None) -> list[Indicator]:
     """Every target of every current plan with its value at ``as_of``, for everybody."""
     authorize(principal, "indicator.read", Resource("Indicator"))
-    at = _past(as_of)
+    at = past(as_of)
     return [
         indicator
         for plan in list_plans(principal)
@@ -158,7 +169,7 @@ def plan_indicators(
 ) -> list[Indicator]:
     """Every target of a version of a plan with its value at ``as_of``."""
     authorize(principal, "indicator.read", Resource("Indicator", plan.slug))
-    at, document = _past(as_of), plan.document
+    at, document = past(as_of), plan.document
     return [
         Indicator(plan, document, target, _observe(plan.slug, target, at))
         for target in document.targets
@@ -170,7 +181,7 @@ def find_indicator(
 ) -> Indicator:
     """A target of the current version of a plan with its value at ``as_of``."""
     authorize(principal, "indicator.read", Resource("Indicator", f"{slug}/{code}"))
-    at, plan = _past(as_of), find_plan(principal, slug)
+    at, plan = past(as_of), find_plan(principal, slug)
     document = plan.document
     target = _target(document, code)
     return Indicator(plan, document, target, _observe(slug, target, at))
@@ -194,7 +205,7 @@ def indicator_history(
     target = find_target(principal, slug, code)
     if target.indicator is None:
         return []
-    return history(target.indicator, _facts(slug, code, target.indicator, _past(as_of)))
+    return history(target.indicator, _facts(slug, code, target.indicator, past(as_of)))
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -224,6 +235,11 @@ def read_toml(source: Path | bytes) -> tuple[dict[str, Any], str]:
 # --- helpers -------------------------------------------------------------------------------------
 
 
+def past(as_of: datetime | None) -> datetime:
+    """The instant that figures are of: nobody knows those of a later one."""
+    return check_past(as_of, field="as_of", latest=EvidenceCheckpoint.objects.instant(now()))
+
+
 def _target(document: PlanDocument, code: str) -> Target:
     target = document.target(code)
     if target is None:
@@ -248,18 +264,6 @@ def _facts(slug: str, code: str, rule: IndicatorRule, at: datetime) -> list[Fact
         for entry in entries
         if entry.data.get("plan") == slug and entry.data.get("target") == code
     ]
-
-
-def _past(as_of: datetime | None) -> datetime:
-    """The instant that figures are of: nobody knows those of a later one."""
-    at = now()
-    if as_of is None:
-        return at
-    if as_of.tzinfo is None:
-        raise InvalidField(field="as_of", value=as_of.isoformat(), rule="give a time with its zone")
-    if as_of > at:
-        raise InvalidField(field="as_of", value=as_of.isoformat(), rule="give a time in the past")
-    return as_of
 
 
 def _as_json(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def open_scheme(
     closes_on: date,
     title_en: str = "",
 ) -> Scheme:
-    """Open a voucher scheme under a rule set, given as a TOML file or as its content.
+    """Open a voucher scheme that a programme office pays for, under rules from a TOML file or text.
 
     Raises
     ------
@@ -80,6 +80,8 @@ def open_scheme(
     """
     holder = find_organisation(principal, office)
     authorize(principal, "scheme.manage", holder.resource("Scheme"))
+    if holder.kind != Organisation.Kind.PROGRAMME_OFFICE:
+        raise InvalidField(field="office", value=office, rule="give a programme office")
     check_slug(slug, field="slug")
     if len(slug) > SCHEME_SLUG_LENGTH:
         raise InvalidField(
@@ -157,10 +159,17 @@ def list_schemes(principal: Principal) -> QuerySet[Scheme]:
 
 def find_scheme(principal: Principal, slug: str) -> Scheme:
     """A scheme by slug."""
-    authorize(principal, "scheme.read", _anything())
-    scheme = Scheme.objects.select_related("office").filter(slug=slug).first()
+    scheme = list_schemes(principal).filter(slug=slug).first()
     if scheme is None:
         raise MissingRecord(kind="scheme", id=slug)
+    return scheme
+
+
+def find_scheme_by_id(principal: Principal, scheme_id: UUID) -> Scheme:
+    """A scheme by the id that evidence names it by."""
+    scheme = list_schemes(principal).filter(pk=scheme_id).first()
+    if scheme is None:
+        raise MissingRecord(kind="scheme", id=str(scheme_id))
     return scheme
 
 

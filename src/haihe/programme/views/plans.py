@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, time
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from haihe.evidence.labels import kind_label
 from haihe.kernel.clock import now
 from haihe.kernel.export import export_asked, export_table
 from haihe.kernel.forms import shown_on
@@ -23,7 +26,7 @@ from haihe.policy.http import Request
 from haihe.policy.services import authorize, is_allowed
 from haihe.programme import labels
 from haihe.programme.domain.indicators import Point, sampled
-from haihe.programme.domain.plans import PlanDocument
+from haihe.programme.domain.plans import PlanDocument, Target
 from haihe.programme.forms import AsOfForm, PlanForm
 from haihe.programme.models import Plan
 from haihe.programme.services import plans as services
@@ -96,6 +99,14 @@ def plan(request: Request, slug: str) -> HttpResponse:
 
 
 @require_GET
+def plan_by_id(request: Request, plan_id: UUID) -> HttpResponse:
+    """Go to the version of a plan that evidence names by its id."""
+    found = services.find_plan_by_id(request.principal, plan_id)
+    address = reverse("programme:plan", args=[found.slug])
+    return redirect(f"{address}?version={found.version}")
+
+
+@require_GET
 def changes(request: Request, slug: str) -> HttpResponse:
     """What one version of a plan changed in the version before."""
     versions = list(services.versions_of(request.principal, slug))
@@ -144,9 +155,7 @@ def target(request: Request, slug: str, code: str) -> HttpResponse:
         "not_shown": max(0, len(facts) - SHOWN_FACTS),
         "history": _chart(found.document, points, at),
         "measures": served,
-        "source": _("Evidence log: %(rule)s") % {"rule": found.target.indicator}
-        if found.target.indicator
-        else "",
+        **_rule(found.target),
     }
     return render(request, "programme/target.html", context)
 
@@ -195,6 +204,18 @@ def _plan_card(row: Plan) -> dict[str, Any]:
         "document": document,
         "status": labels.PLAN_STATUS.get(document.status, document.status),
         "status_tone": "good" if document.status == "adopted" else "info",
+    }
+
+
+def _rule(target: Target) -> dict[str, Any]:
+    """Which entries of the log are counted, in words."""
+    rule = target.indicator
+    if rule is None:
+        return {"source": ""}
+    return {
+        "source": _("Evidence log"),
+        "counts": kind_label(rule.counts),
+        "less": kind_label(rule.less) if rule.less else "",
     }
 
 

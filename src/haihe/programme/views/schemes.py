@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -15,10 +16,11 @@ from haihe.kernel.export import export_asked, export_table
 from haihe.kernel.forms import shown_on
 from haihe.kernel.money import format_micro
 from haihe.kernel.pagination import paginate
-from haihe.kernel.texts import called
+from haihe.kernel.texts import called, with_currency
 from haihe.policy.domain import MANAGING
 from haihe.policy.http import Request
 from haihe.policy.services import authorize, is_allowed
+from haihe.programme import labels
 from haihe.programme.forms import FundForm, PaymentForm, SchemeForm
 from haihe.programme.models import Scheme
 from haihe.programme.services import choices
@@ -77,6 +79,9 @@ def scheme(request: Request, slug: str) -> HttpResponse:
     context = {
         "scheme": found,
         "rules": found.rules,
+        "rules_status": labels.source_status(found.rules.status),
+        "conditions": labels.clause_rows(found.rules.conditions),
+        "declarations": labels.clause_rows(found.rules.declarations),
         "balance": scheme_balance(found),
         "manages": manages,
         "pays": is_allowed(request.principal, "voucher.pay", found.resource()),
@@ -84,6 +89,13 @@ def scheme(request: Request, slug: str) -> HttpResponse:
         "as_of": now(),
     }
     return render(request, "programme/scheme.html", context)
+
+
+@require_GET
+def scheme_by_id(request: Request, scheme_id: UUID) -> HttpResponse:
+    """Go to a scheme that evidence names by its id."""
+    found = services.find_scheme_by_id(request.principal, scheme_id)
+    return redirect("programme:scheme", found.slug)
 
 
 @require_http_methods(["GET", "POST"])
@@ -95,7 +107,7 @@ def fund(request: Request, slug: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         with shown_on(form):
             services.fund_scheme(request.principal, slug, **form.cleaned_data)
-            amount = format_micro(form.cleaned_data["amount_micro"])
+            amount = with_currency(format_micro(form.cleaned_data["amount_micro"]))
             messages.success(request, _("%(amount)s are in the pool.") % {"amount": amount})
             return redirect("programme:scheme", slug)
     context = {"scheme": found, "form": form, "balance": scheme_balance(found), "as_of": now()}
@@ -112,7 +124,9 @@ def payments(request: Request, slug: str) -> HttpResponse:
             amount = payment_services.pay_provider(
                 request.principal, slug, provider=form.cleaned_data["provider"]
             )
-            messages.success(request, _("%(amount)s are paid.") % {"amount": format_micro(amount)})
+            messages.success(
+                request, _("%(amount)s are paid.") % {"amount": with_currency(format_micro(amount))}
+            )
             return redirect("programme:payments", slug)
     claims = payment_services.open_claims(request.principal, slug)
     if export_asked(request):

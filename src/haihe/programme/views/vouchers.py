@@ -154,7 +154,7 @@ def apply(request: Request, slug: str) -> HttpResponse:
     contracts = choices.possible_contracts(request.principal)
     form = ApplicationForm(
         request.POST or None,
-        contracts=[(c.number, f"{c.number} ({called(c.provider)})") for c in contracts],
+        contracts=[(c.number, f"{c.number} · {called(c.provider)}") for c in contracts],
         declarations=scheme.rules.declarations,
         initial=_first_offer(request, scheme),
     )
