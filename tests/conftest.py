@@ -12,7 +12,22 @@ from django.utils import translation
 
 from tests.triggers import PROTECTED, lifted_triggers
 
+DATABASE_URL = os.environ.get("HAIHE_DATABASE_URL", "")
 SHARED = Path(os.environ.get("HAIHE_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL run what touches a database; all else did the same on SQLite."""
+    if not DATABASE_URL.startswith("postgres"):
+        return
+    touching = [item for item in items if _touches_database(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(touching)])
+    items[:] = touching
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"})
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,8 @@
 """All tests: on SQLite, on PostgreSQL, in the browser, and by killing processes.
 
-Prints how many ran where. Under ``CI`` a test that was skipped counts as failed: what a machine
-lacks, ``.ci/run`` installs.
+The rounds on the two databases each take all processors, one round after the other. The rest mostly
+waits for processes and pages, and runs side by side. Prints how many ran where. Under ``CI`` a test
+that was skipped counts as failed: what a machine lacks, ``.ci/run`` installs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +33,11 @@ class Result:
     seconds: float = 0.0
 
 
-def pytest(name: str, *arguments: str, url: str = "") -> Result:
-    """One round; its counts are read from pytest's own report."""
-    print(f"\n== {name} ==", flush=True)
+def pytest(name: str, *arguments: str, url: str = "", is_quiet: bool = False) -> Result:
+    """One round; its counts are read from pytest's own report. A quiet one prints at its end."""
+    title = f"\n== {name} =="
+    if not is_quiet:
+        print(title, flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="haihe-test-") as home:
         report = Path(home) / "report.xml"
@@ -42,7 +46,12 @@ def pytest(name: str, *arguments: str, url: str = "") -> Result:
             [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
             env=environment,
             check=False,
+            stdout=subprocess.PIPE if is_quiet else None,
+            stderr=subprocess.STDOUT if is_quiet else None,
+            text=True,
         )
+        if is_quiet:
+            print(f"{title}\n{done.stdout}", flush=True)
         result = Result(name, seconds=time.monotonic() - began)
         if report.exists():
             for suite in ElementTree.parse(report).getroot().iter("testsuite"):
@@ -67,10 +76,16 @@ def main() -> int:
         with postgres.server(fast=True) as url:
             both = f"{usual} and not sqlite"
             results.append(pytest("PostgreSQL", *parallel, "tests", "-m", both, url=url))
-    results.append(pytest("Packs", *parallel, "packs"))
-    results.append(pytest("Faults", "tests", "-m", "faults"))
-    results.append(pytest("Browser", "tests", "-m", "browser"))
-    return conclude(results)
+    print(
+        "\nFaults, Browser and Packs run side by side; each prints when it has ended.", flush=True
+    )
+    with ThreadPoolExecutor(max_workers=int(WORKERS)) as lanes:
+        rest = [
+            lanes.submit(pytest, "Faults", "tests", "-m", "faults", is_quiet=True),
+            lanes.submit(pytest, "Browser", "tests", "-m", "browser", is_quiet=True),
+            lanes.submit(pytest, "Packs", "packs", is_quiet=True),
+        ]
+    return conclude([*results, *(round_.result() for round_ in rest)])
 
 
 def conclude(results: list[Result]) -> int:
