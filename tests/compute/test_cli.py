@@ -167,4 +167,4 @@ def test_the_console_lists_all_jobs_and_a_stranger_none(firm: Side, stranger: Si
 
 def test_dispatching_is_the_platforms(firm: Side) -> None:
     assert isinstance(haihe("job", "dispatch", caller=firm.manager).exception, NotAllowed)
-    assert said(haihe("job", "dispatch", "--json")) == {"held": 0, "idle": False}
+    assert said(haihe("job", "dispatch", "--json")) == {"unfinished": 0, "idle": False}

@@ -53,12 +53,13 @@ class Site(Protocol):
     counts-what-is-left     ... and its CPU time is part of the job's
 
     ``loss`` is what an attempt ends with whose supervision is lost. Wall times are in steps of
-    ``wall_step_ms``.
+    ``wall_step_ms``; memory is seen of what runs for longer than ``memory_step_s``.
     """
 
     can: ClassVar[Set[str]]
     loss: ClassVar[EndReason]
     wall_step_ms: ClassVar[int]
+    memory_step_s: ClassVar[float]
     backend: Backend
     home: Path
 
@@ -74,6 +75,7 @@ class LocalSite:
     )
     loss = EndReason.LOST
     wall_step_ms = 1
+    memory_step_s = 0.0
 
     def __init__(self, home: Path, _config: pytest.Config) -> None:
         if landlock.version() < 1:
@@ -91,6 +93,7 @@ class RaySite:
     can = frozenset({"ends-what-is-left", "counts-what-is-left"})
     loss = EndReason.LOST
     wall_step_ms = 1
+    memory_step_s = 0.0
 
     def __init__(self, home: Path, config: pytest.Config) -> None:
         self.home = home
@@ -108,6 +111,7 @@ class SlurmSite:
     can = frozenset({"ends-what-is-left"} if can_use_cgroups() else ())
     loss = EndReason.NODE_FAILED
     wall_step_ms = 1_000
+    memory_step_s = 1.0
 
     def __init__(self, home: Path, config: pytest.Config) -> None:
         self.home = home
@@ -269,7 +273,8 @@ def test_a_command_that_succeeds_is_metered_and_leaves_log_and_outputs(site: Sit
         "end = time.process_time() + 0.3\n"
         "while time.process_time() < end: sum(range(1000))\n"
         "open(os.environ['HAIHE_OUTPUTS'] + '/r.txt', 'w').write('x' * 1000)\n"
-        "print('完成')"
+        "print('完成')\n"
+        f"time.sleep({2 * site.memory_step_s})"
     )
     wanted = order(site, *python(code))
     status = run(site, wanted)

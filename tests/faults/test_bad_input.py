@@ -297,7 +297,7 @@ for _path in CLIMBING:
 
 def climb(stage: Stage, path: str) -> Act:
     job = make_job(stage.world)
-    Attempt.objects.create(job=job, number=1)
+    Attempt.objects.create(job=job, pool=job.pool, number=1)
     folder = attempt_folder(job.pk, 1)
     (folder / "outputs" / "a").mkdir(parents=True)
     (folder / "outputs" / "result").write_text("good")

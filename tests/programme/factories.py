@@ -11,12 +11,12 @@ from datetime import date, timedelta
 from itertools import count
 from typing import Any
 
-from haihe.compute import tasks
 from haihe.compute.domain import EndReason, JobState, Usage, spec_from
 from haihe.compute.models import Contract, Job
 from haihe.compute.services import centres, contracts
 from haihe.compute.services.jobs import submit_job
 from haihe.compute.services.quotes import request_quote
+from haihe.compute.services.settlement import close_job, lock_job
 from haihe.kernel.clock import now
 from haihe.kernel.ids import new_id
 from haihe.kernel.money import CNY, MICRO
@@ -195,8 +195,7 @@ def settle(job: Job, *, hours: int, state: JobState = JobState.SUCCEEDED) -> Job
     """End a job that used so many CPU-hours: what the dispatcher does when an attempt ends."""
     usage = Usage(hours * HOUR_MS, 0, hours * HOUR_MS, 1 << 20, 0)
     with unit_of_work():
-        locked = tasks._lock_job(job.pk)
-        tasks._close(locked, state, EndReason.EXITED, usage=usage)
+        close_job(lock_job(job.pk), state, EndReason.EXITED, usage=usage)
     return Job.objects.select_related("settlement", "organisation").get(pk=job.pk)
 
 

@@ -16,7 +16,6 @@ from haihe.evidence.services import verify_log
 from haihe.kernel import beats, health, tasks
 from haihe.kernel.metrics import register_gauge
 from haihe.kernel.outbox import Event, backlog, subscribe
-from haihe.kernel.settings import load_settings
 from haihe.ledger.services import expire_due
 from haihe.packs.services import evaluate_job
 from haihe.parties.models import Organisation
@@ -31,7 +30,7 @@ EXPIRY_EVERY = timedelta(seconds=30)
 VERIFY_EVERY = timedelta(minutes=10)
 HOUSEKEEPING_EVERY = timedelta(hours=1)
 # A dispatcher is silent for the length of a step, as when it copies large inputs.
-LEAST_SILENCE = timedelta(seconds=60)
+DISPATCHER_SILENCE = timedelta(seconds=60)
 VERIFY = "evidence.verify"
 
 
@@ -135,5 +134,4 @@ def _events() -> health.Line:
 
 
 def _dispatcher() -> health.Line:
-    silence = max(LEAST_SILENCE, 2 * timedelta(seconds=load_settings().job_lease_s))
-    return health.of_worker("dispatcher", silence=silence)
+    return health.of_worker("dispatcher", silence=DISPATCHER_SILENCE)

@@ -20,6 +20,7 @@ import psutil
 import typer
 
 from haihe.cli import postgres
+from haihe.cli.bench_placement import placement
 from haihe.kernel.terminal import AsJson, print_json, show_record
 
 app = typer.Typer(help="Measure what the documentation claims.", no_args_is_help=True)
@@ -59,6 +60,9 @@ def dispatch(
         print_json(result)
     else:
         show_record(result, as_json=False)
+
+
+app.command("placement")(placement)
 
 
 def machine() -> dict[str, Any]:

@@ -57,6 +57,7 @@ class NoPool(Refused):
     reason: str
 
 
+@dataclass(kw_only=True, eq=False)
 class TooCostly(Refused):
     """A job that could cost more at its limits than an amount may be."""
 

@@ -66,6 +66,8 @@ def site(operator: Side, transport: httpx.WSGITransport, tmp_path: Path) -> Iter
         backends={"cpu": backend_from("cpu", {"backend": "local"}, folder)},
         folder=lambda job, number: folder.resolve() / "jobs" / str(job) / str(number),
     )
+    agent.step()
+    agent.step()
     yield agent
     agent.journal.close()
 

@@ -58,13 +58,7 @@ class Plain:
     def _arrive(self, job: int, now: float) -> None:
         if self.learned:
             self.turn_s[job], self.estimate_s[job] = self.learned.arrive(
-                job,
-                pool=0,
-                now_s=now,
-                share=self._share(job),
-                backlog_s=sum(
-                    self._share(other) * self.estimate_s[other] for other in self.waiting
-                ),
+                job, pool=0, now_s=now, share=self._share(job)
             )
         self.waiting.append(job)
 

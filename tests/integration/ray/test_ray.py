@@ -24,17 +24,10 @@ from haihe.compute.backends.ray import RayBackend
 from haihe.compute.domain import EndReason
 from haihe.compute.errors import BackendUnavailable
 from tests.integration.ray import cluster as clusters
-from tests.integration.shared import shared
 
 pytestmark = pytest.mark.integration
 MIB = 2**20
 PATIENCE_S = 90.0
-
-
-@pytest.fixture
-def head(request: pytest.FixtureRequest) -> clusters.Cluster:
-    """The session's cluster."""
-    return shared(request.config, clusters.cluster)
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """A real Slurm for tests, without systemd: Debian's packages, in a temporary folder, on loopback.
 
-    python -m tests.integration.slurm up | down | packages
+    python -m tests.integration.slurm
 
-``up`` leaves it running and prints how to reach it; ``down`` ends it; ``packages`` prints what
-Debian's apt-get must install. Tests take :func:`tests.integration.slurm.cluster.cluster`. Nothing
-here needs more than the standard library, so that it works before Haihe is installed.
+runs it until it is interrupted, and prints how to reach it. Tests take
+:func:`tests.integration.slurm.cluster.cluster`. ``PACKAGES`` is what apt-get must install.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Start the daemons of a test cluster in the right order, and end them by their process ids."""
+"""Start the daemons of a test cluster in the right order, and end them with all they started."""
 
 from __future__ import annotations
 
 import contextlib
 import grp
-import json
 import os
 import pwd
 import secrets
@@ -22,7 +21,6 @@ from tests.integration import NotInstalled
 from tests.integration.slurm import INSTALL, conf
 from tests.integration.slurm.processes import (
     can_use_cgroups,
-    end,
     free_ports,
     listens,
     processes_of,
@@ -45,10 +43,10 @@ REST_VERSIONS = (37, 38)
 
 @dataclass
 class Cluster:
-    """A running Slurm: what it is made of, and its processes by name."""
+    """A running Slurm: what it is made of, and its daemons by name."""
 
     plan: conf.Plan
-    pids: dict[str, int] = field(default_factory=dict)
+    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -107,11 +105,13 @@ class Cluster:
         with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
             self.run("scancel", "--state=PENDING", "--user=root")
             self.run("scancel", "--state=RUNNING", "--user=root")
-        nodes = [name for name in self.pids if name.startswith("slurmd-")]
+        nodes = [name for name in self.daemons if name.startswith("slurmd-")]
         for name in ("slurmrestd", *nodes, "slurmctld", "slurmdbd", "mariadb", "munge"):
-            self.end(name)
+            if name in self.daemons:
+                self.end(name)
         for pid in processes_of(self.folder):
-            end(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         if self.plan.uses_cgroups:
             remove_cgroups(self.nodes)
 
@@ -137,12 +137,15 @@ class Cluster:
         (self.folder / f"spool-{node}").mkdir(exist_ok=True)
         self._spawn(f"slurmd-{node}", "slurmd", "-D", "-N", node, "-f", str(self.conf))
 
-    def end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
+    def end(self, name: str) -> None:
         """End one of the daemons and wait until it is gone."""
-        pid = self.pids.pop(name, None)
-        if pid is not None and pid in processes_of(self.folder):
-            end(pid, how)
-        self._save()
+        daemon = self.daemons.pop(name)
+        daemon.terminate()
+        try:
+            daemon.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait(timeout=20)
 
     def fail_node(self, node: str) -> None:
         """Have ``node`` declared dead, with what runs on it."""
@@ -247,13 +250,13 @@ class Cluster:
         wait_until(lambda: listens(port), "slurmrestd listens")
 
     def _spawn(self, name: str, *command: str, user: str = "", **environment: str) -> None:
-        """Start a daemon that outlives this process, with its output in the log folder."""
+        """Start a daemon, with its output in the log folder."""
         identity: dict[str, Any] = {}
         if user:
             group = grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
             identity = {"user": user, "group": group, "extra_groups": []}
         with (self.folder / "log" / f"{name}.out").open("ab") as log:
-            process = subprocess.Popen(
+            self.daemons[name] = subprocess.Popen(
                 command,
                 env={**self.environment, **environment},
                 cwd="/",
@@ -263,20 +266,6 @@ class Cluster:
                 start_new_session=True,
                 **identity,
             )
-        self.pids[name] = process.pid
-        # It is ended by its id, maybe by another process; nothing shall warn that it still runs.
-        process.returncode = 0
-        self._save()
-
-    def _save(self) -> None:
-        plan = self.plan
-        data = {
-            "tag": plan.tag,
-            "ports": dict(plan.ports),
-            "uses_cgroups": plan.uses_cgroups,
-            "pids": self.pids,
-        }
-        (self.folder / "cluster.json").write_text(json.dumps(data))
 
 
 def check_installed() -> None:
@@ -299,37 +288,12 @@ def cluster() -> Iterator[Cluster]:
     """A cluster in a folder of its own, ended and removed afterwards."""
     check_installed()
     folder = Path(tempfile.mkdtemp(prefix="haihe-slurm-"))
-    running = _planned(folder)
+    names = ("mariadb", "slurmdbd", "slurmctld", "slurmrestd", "n1", "n2", "n3")
+    tag = f"h{secrets.token_hex(2)}"
+    running = Cluster(conf.Plan(folder, tag, free_ports(names), can_use_cgroups()))
     try:
         running.start()
         yield running
     finally:
         running.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def load(folder: Path) -> Cluster | None:
-    """The cluster that was started in ``folder`` and still runs."""
-    try:
-        data = json.loads((folder / "cluster.json").read_text())
-    except FileNotFoundError:
-        return None
-    plan = conf.Plan(folder, data["tag"], data["ports"], data["uses_cgroups"])
-    found = Cluster(plan, data["pids"])
-    return found if found.pids.get("slurmctld") in processes_of(folder) else None
-
-
-def new(folder: Path) -> Cluster:
-    """A cluster to be started in ``folder``, of which nothing is left from an earlier one."""
-    check_installed()
-    for pid in processes_of(folder):
-        end(pid, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return _planned(folder)
-
-
-def _planned(folder: Path) -> Cluster:
-    names = ("mariadb", "slurmdbd", "slurmctld", "slurmrestd", "n1", "n2", "n3")
-    tag = f"h{secrets.token_hex(2)}"
-    return Cluster(conf.Plan(folder, tag, free_ports(names), can_use_cgroups()))

@@ -14,9 +14,11 @@ import pytest
 
 from haihe.compute.backends import Handle, RunState, RunStatus, WorkOrder
 from haihe.compute.backends.slurm import CliTransport, RestTransport, SlurmBackend
+from haihe.compute.backends.slurm.backend import UNNAMED
 from haihe.compute.backends.slurm.records import Transport
 from tests.integration.shared import shared
 from tests.integration.slurm import cluster as clusters
+from tests.integration.slurm.processes import wait_until
 
 MIB = 2**20
 PATIENCE_S = 90.0
@@ -84,6 +86,18 @@ class Site:
         """What an attempt printed."""
         return self.backend.log(handle_of(order), offset=0, limit=MIB).text
 
+    def sacct(self, job: str, fields: str) -> str:
+        """What the accounting says of an ended job, once slurmctld has told it everything."""
+        said: list[str] = []
+
+        def is_told() -> bool:
+            line = self.cluster.run("sacct", "-nPXj", job, "-o", f"{fields},JobName").strip()
+            said[:] = line.rpartition("|")[::2]
+            return said[1] != UNNAMED
+
+        wait_until(is_told, "slurmctld has told the accounting the job's name")
+        return said[0]
+
     def jobs_named(self, order: WorkOrder) -> list[str]:
         """The jobs of an order's name in Slurm's accounting."""
         name = f"--name=haihe-{order.attempt_id}"
@@ -113,29 +127,37 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(place)
 
 
-def transport_of(cluster: clusters.Cluster, way: str, folder: Path) -> Transport:
-    """One way to talk to the cluster: ``cli``, or ``rest-`` and a version."""
-    if way == "cli":
-        return CliTransport(conf=cluster.conf)
-    token = folder / "token"
-    token.write_text(cluster.token())
-    number = int(way.removeprefix("rest-"))
-    return RestTransport(url=cluster.rest_url, user="root", token_file=token, version_number=number)
+def site_by(way: str, cluster: clusters.Cluster, folder: Path) -> Site:
+    """A back-end over the cluster by one way to talk: ``cli``, ``rest``, or ``rest`` and a version.
 
-
-@pytest.fixture(params=["cli", "rest-37", "rest-38"])
-def site(request: pytest.FixtureRequest, cluster: clusters.Cluster, folder: Path) -> Iterator[Site]:
-    """A back-end over the cluster; what a test leaves in the queue is taken away."""
-    transport = transport_of(cluster, request.param, folder)
-    yield Site(cluster, SlurmBackend(transport=transport, count_every_s=0.2), folder)
+    What an earlier test left in the queue is taken away.
+    """
     for user in ("root", *clusters.USERS):
         cluster.run("scancel", f"--user={user}")
+    transport: Transport = CliTransport(conf=cluster.conf)
+    if way != "cli":
+        token = folder / "token"
+        token.write_text(cluster.token())
+        number = int(way.removeprefix("rest") or 0)
+        transport = RestTransport(
+            url=cluster.rest_url, user="root", token_file=token, version_number=number
+        )
+    return Site(cluster, SlurmBackend(transport=transport, count_every_s=0.2), folder)
+
+
+@pytest.fixture(params=["cli", "rest"])
+def site(request: pytest.FixtureRequest, cluster: clusters.Cluster, folder: Path) -> Site:
+    """A back-end over the cluster, by each way to talk to it."""
+    return site_by(request.param, cluster, folder)
 
 
 @pytest.fixture
-def cli(cluster: clusters.Cluster, folder: Path) -> Iterator[Site]:
+def cli(cluster: clusters.Cluster, folder: Path) -> Site:
     """The same through Slurm's commands, for what does not depend on the way."""
-    transport = transport_of(cluster, "cli", folder)
-    yield Site(cluster, SlurmBackend(transport=transport, count_every_s=0.2), folder)
-    for user in ("root", *clusters.USERS):
-        cluster.run("scancel", f"--user={user}")
+    return site_by("cli", cluster, folder)
+
+
+@pytest.fixture
+def older(cluster: clusters.Cluster, folder: Path) -> Site:
+    """The same through the oldest version of slurmrestd's interface that it has."""
+    return site_by(f"rest{min(clusters.REST_VERSIONS)}", cluster, folder)

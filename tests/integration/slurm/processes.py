@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import tempfile
 import time
@@ -58,29 +57,6 @@ def processes_of(folder: Path) -> set[int]:
             if mark in (place / "environ").read_bytes() + (place / "cmdline").read_bytes():
                 found.add(int(place.name))
     return found - {os.getpid(), os.getppid()}
-
-
-def end(pid: int, how: signal.Signals) -> None:
-    """Send a signal, and SIGKILL if that does not end the process in time."""
-    for each in (how, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, each)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-            if not lives(pid):
-                return
-            time.sleep(0.02)
-
-
-def lives(pid: int) -> bool:
-    """Whether a process runs; one that is dead and not yet collected does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def can_use_cgroups() -> bool:

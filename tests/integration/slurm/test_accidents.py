@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,26 +15,30 @@ from haihe.compute.backends.slurm import SlurmBackend
 from haihe.compute.backends.slurm.records import JobRecord, Submission, Transport
 from haihe.compute.domain import EndReason
 from haihe.compute.errors import BackendUnavailable
+from tests.integration.slurm.cluster import Cluster
 from tests.integration.slurm.conftest import Site, handle_of
 
 pytestmark = pytest.mark.integration
+
+
+@contextmanager
+def without(cluster: Cluster, daemon: str) -> Iterator[None]:
+    """One of the cluster's daemons is away, and comes back whatever happens."""
+    cluster.end(daemon)
+    try:
+        yield
+    finally:
+        {"slurmctld": cluster.start_controller, "slurmdbd": cluster.start_accounting}[daemon]()
 
 
 def test_a_job_goes_on_while_slurmctld_is_restarted(site: Site) -> None:
     wanted = site.order("sh", "-c", "sleep 4; echo done")
     handle = site.start(wanted)
     site.running(handle)
-    site.cluster.end("slurmctld")
-    for ask in (
-        lambda: site.backend.status([handle]),
-        lambda: site.backend.submit([site.order("true")]),
-        lambda: site.backend.cancel([handle]),
-        site.backend.report,
-    ):
-        with pytest.raises(BackendUnavailable):
-            ask()
-    (handle.folder / "cancel").unlink()
-    site.cluster.start_controller()
+    with without(site.cluster, "slurmctld"):
+        for ask in (lambda: site.backend.status([handle]), site.backend.report):
+            with pytest.raises(BackendUnavailable):
+                ask()
     end = site.end(handle)
     assert (end.reason, end.exit_code) == (EndReason.EXITED, 0)
     assert site.log(wanted) == "done\n"
@@ -41,10 +46,8 @@ def test_a_job_goes_on_while_slurmctld_is_restarted(site: Site) -> None:
 
 def test_a_submission_that_found_slurmctld_away_is_made_again_at_once(cli: Site) -> None:
     wanted = cli.order("true")
-    cli.cluster.end("slurmctld")
-    with pytest.raises(BackendUnavailable):
+    with without(cli.cluster, "slurmctld"), pytest.raises(BackendUnavailable):
         cli.backend.submit([wanted])
-    cli.cluster.start_controller()
     assert cli.run(wanted).exit_code == 0
     assert len(cli.jobs_named(wanted)) == 1
 
@@ -52,14 +55,11 @@ def test_a_submission_that_found_slurmctld_away_is_made_again_at_once(cli: Site)
 def test_an_end_is_not_told_before_the_accounting_has_it(site: Site) -> None:
     handle = site.start(site.order("sh", "-c", "sleep 1"))
     site.running(handle)
-    site.cluster.end("slurmdbd")
-    try:
+    with without(site.cluster, "slurmdbd"):
         waiting = site.until(handle, lambda status: "COMPLETED" in status.message)
         assert waiting.state is RunState.RUNNING
         assert "the accounting does not answer" in waiting.message
         assert site.status(handle).state is RunState.RUNNING
-    finally:
-        site.cluster.start_accounting()
     end = site.end(handle)
     assert (end.reason, end.exit_code) == (EndReason.EXITED, 0)
     assert end.usage is not None
@@ -80,12 +80,9 @@ def test_a_job_that_nobody_knows_is_lost_after_a_while(site: Site) -> None:
 def test_an_end_that_was_told_is_told_again_without_asking(cli: Site) -> None:
     handle = cli.start(cli.order("true"))
     end = cli.end(handle)
-    cli.cluster.end("slurmctld")
-    try:
+    with without(cli.cluster, "slurmctld"):
         assert cli.status(handle) == end
         cli.backend.cancel([handle])
-    finally:
-        cli.cluster.start_controller()
 
 
 @dataclass

@@ -17,15 +17,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from haihe.compute.agent.backends import backend_from
+from haihe.compute.agent.config import FILE, read_pools
 from haihe.compute.backends import NodeCondition, RunState, WorkOrder
 from haihe.compute.backends.slurm import (
     CliTransport,
     RestTransport,
+    SlurmBackend,
     parse,
     parse_rest,
     rest,
     script,
-    slurm_from,
 )
 from haihe.compute.backends.slurm.outcome import Marks, end_status, live_status
 from haihe.compute.backends.slurm.records import Gres, JobRecord, NodeRecord, Refusal, Submission
@@ -427,31 +429,45 @@ def test_a_command_comes_out_of_its_script_as_it_went_in(words: list[str]) -> No
 
 
 def test_a_pool_is_made_from_an_agents_file(tmp_path: Path) -> None:
-    plain = slurm_from({"backend": "slurm", "partition": "gpu", "account": "lab"}, tmp_path)
+    data = {"backend": "slurm", "partition": "gpu", "account": "lab"}
+    plain = backend_from("gpu", data, tmp_path)
+    assert isinstance(plain, SlurmBackend)
     assert isinstance(plain.transport, CliTransport)
     assert (plain.partition, plain.account) == ("gpu", "lab")
-    data = {"backend": "slurm", "rest_url": "http://127.0.0.1:6820", "token_file": "slurm.jwt"}
-    by_rest = slurm_from(data, tmp_path).transport
-    assert isinstance(by_rest, RestTransport)
-    assert by_rest.token_file == tmp_path / "slurm.jwt"
+    by_rest = {**data, "rest_url": "http://127.0.0.1:6820", "token_file": "slurm.jwt"}
+    backend = backend_from("gpu", by_rest, tmp_path)
+    assert isinstance(backend, SlurmBackend)
+    assert isinstance(backend.transport, RestTransport)
+    assert backend.transport.token_file == tmp_path / "slurm.jwt"
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"partitions": "gpu"}, "partitions: Extra inputs"),
-        ({"array_limit": 1}, "array_limit: "),
-        ({"rest_url": "http://127.0.0.1:6820"}, "rest_url needs a token_file"),
+        ({"backend": "slurm", "partitions": "gpu"}, "pools.gpu.partitions: Extra inputs"),
+        ({"backend": "slurm", "array_limit": 1}, "pools.gpu.array_limit: "),
+        ({"backend": "slurm", "rest_url": "http://[::1]"}, "rest_url needs a token_file"),
+        ({"backend": "ray"}, "pools.gpu.url: Field required"),
+        ({"backend": "local", "isolate": "maybe"}, "pools.gpu.isolate: "),
+        ({"backend": "pbs"}, "give one of local, ray, slurm"),
     ],
 )
 def test_a_wrong_field_of_an_agents_file_is_named(
     tmp_path: Path, data: Mapping[str, Any], words: str
 ) -> None:
     with pytest.raises(BadAgentConfig, match=words):
-        slurm_from(data, tmp_path)
+        backend_from("gpu", data, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[pools.gpu]\n", "[pools]\ngpu = 1\n", "pools = 3\n", "[[["])
+def test_pools_without_a_backend_are_refused(tmp_path: Path, text: str) -> None:
+    assert read_pools(tmp_path) == {}
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(BadAgentConfig):
+        read_pools(tmp_path)
 
 
 def test_commands_that_are_not_there_are_no_answer(tmp_path: Path) -> None:
-    lacking = slurm_from({"search_path": str(tmp_path)}, tmp_path)
-    with pytest.raises(BackendUnavailable, match="sinfo|scontrol"):
+    lacking = SlurmBackend(transport=CliTransport(path=str(tmp_path)))
+    with pytest.raises(BackendUnavailable, match="scontrol"):
         lacking.report()

@@ -188,7 +188,9 @@ def _jobs(stage: Stage, chain: World) -> None:
     rows["quote"] = make_quote(chain.member, organisation=stage.organisations["own"].slug)
     job = make_job(chain, rows["contract"])
     Job.objects.filter(pk=job.pk).update(state="running")
-    Attempt.objects.create(job=job, number=1, state="running", started_at=now())
+    rows["attempt"] = Attempt.objects.create(
+        job=job, pool=job.pool, number=1, state="running", started_at=now()
+    )
     folder = attempt_folder(job.pk, 1)
     (folder / "outputs").mkdir(parents=True)
     (folder / "log.txt").write_text(LOG)
@@ -203,7 +205,7 @@ def _evaluations(stage: Stage, chain: World, outputs: Path) -> None:
         chain.member, PACK, organisation=slug, inputs={"cases": f"{rows['dataset'].slug}@1"}
     )
     job = submit_job(chain.member, quote.pk)
-    Attempt.objects.create(job=job, number=1, state="succeeded")
+    Attempt.objects.create(job=job, pool=job.pool, number=1, state="succeeded")
     copytree(outputs, attempt_folder(job.pk, 1) / "outputs")
     settle(job, hours=0)
     rows["evaluation"] = packs.evaluate_job(job.pk)

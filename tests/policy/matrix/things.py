@@ -57,6 +57,7 @@ def _places(stage: Stage) -> dict[str, Thing]:
         "plan-file": Thing(PLAN_FILE.read_text("utf-8")),
         "rules-file": Thing(RULES.read_text("utf-8")),
         "output": Thing(OUTPUT_FILE),
+        "attempt": Thing(str(stage.rows["attempt"].pk)),
         **{f"{name}-id": Thing(str(stage.rows[name].pk)) for name in BY_ID},
         "day": Thing(today.isoformat()),
         "new-id": Thing(str(new_id())),

@@ -9,6 +9,17 @@
     [pools.gpu]
     backend = "slurm"
     partition = "gpu"
+    gres_types = { "H200" = "nvidia_h200" }
+    rest_url = "http://127.0.0.1:6820"
+    token_file = "slurm.jwt"
+
+    [pools.train]
+    backend = "ray"
+    url = "http://10.0.0.7:8265"
+
+What a pool can say is in ``SlurmSettings``, ``RaySettings`` and ``LocalSettings``, beside each
+back-end. A centre that the platform's own process serves has a file of pools alone, in its folder
+under ``agents`` in the platform's home.
 """
 
 from __future__ import annotations
@@ -23,6 +34,7 @@ from urllib.parse import urlsplit
 from haihe.compute.errors import BadAgentConfig
 
 FILE = "agent.toml"
+Pools = Mapping[str, Mapping[str, Any]]
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -34,7 +46,7 @@ class AgentConfig:
     url: str
     agent_id: str
     centre: str
-    pools: Mapping[str, Mapping[str, Any]]
+    pools: Pools
 
 
 def write_config(folder: Path, *, url: str, agent_id: str, centre: str) -> Path:
@@ -58,18 +70,24 @@ def read_config(folder: Path) -> AgentConfig:
         If it is missing, is no TOML, or lacks a field.
     """
     path = folder / FILE
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadAgentConfig(path=str(path), reason=str(error)) from None
+    data = _read(path)
     missing = [name for name in ("url", "agent_id", "centre") if not data.get(name)]
     if missing:
         raise BadAgentConfig(path=str(path), reason=f"{missing[0]} is missing")
-    pools = data.get("pools", {})
-    if not isinstance(pools, dict) or any("backend" not in pool for pool in pools.values()):
-        raise BadAgentConfig(path=str(path), reason="each [pools.NAME] needs a backend")
     check_url(data["url"], where=str(path))
-    return AgentConfig(folder, data["url"], data["agent_id"], data["centre"], pools)
+    return AgentConfig(folder, data["url"], data["agent_id"], data["centre"], _pools(data, path))
+
+
+def read_pools(folder: Path) -> Pools:
+    """What a folder's file says of pools; nothing if there is no file.
+
+    Raises
+    ------
+    BadAgentConfig
+        If it is no TOML, or a pool in it has no back-end.
+    """
+    path = folder / FILE
+    return _pools(_read(path), path) if path.exists() else {}
 
 
 def check_url(url: str, *, where: str) -> None:
@@ -80,3 +98,20 @@ def check_url(url: str, *, where: str) -> None:
     if parts.scheme == "http" and parts.hostname in _LOOPBACK:
         return
     raise BadAgentConfig(path=where, reason=f"url {url!r} is neither https nor on this machine")
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadAgentConfig(path=str(path), reason=str(error)) from None
+
+
+def _pools(data: Mapping[str, Any], path: Path) -> Pools:
+    pools = data.get("pools", {})
+    is_good = isinstance(pools, dict) and all(
+        isinstance(pool, dict) and "backend" in pool for pool in pools.values()
+    )
+    if not is_good:
+        raise BadAgentConfig(path=str(path), reason="each [pools.NAME] needs a backend")
+    return dict(pools)

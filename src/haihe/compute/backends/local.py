@@ -6,11 +6,13 @@ import platform
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+from pydantic import BaseModel, Field
 
 from haihe.compute.backends import (
     Handle,
@@ -126,3 +128,15 @@ class LocalBackend:
             path for path in sys.path if path and not home.is_relative_to(Path(path).resolve())
         ]
         return [*needed, *packages]
+
+
+class LocalSettings(BaseModel, extra="forbid", frozen=True):
+    """The fields of ``[pools.NAME]`` with ``backend = "local"`` in an agent's file."""
+
+    isolate: bool = Field(True, description="Keep jobs to their own files, with Landlock.")
+
+
+def local_from(data: Mapping[str, Any], folder: Path) -> LocalBackend:
+    """The back-end that an agent's file in ``folder`` describes; no job sees that folder."""
+    settings = LocalSettings.model_validate(dict(data))
+    return LocalBackend(home=folder.resolve(), isolate=settings.isolate)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from haihe.compute.backends import (
     Handle,
@@ -38,7 +38,7 @@ from haihe.compute.backends import (
     supervised,
 )
 from haihe.compute.domain import EndReason
-from haihe.compute.errors import BackendUnavailable, BadAgentConfig
+from haihe.compute.errors import BackendUnavailable
 
 TIMEOUT_S = 30.0
 # Up to so many jobs are asked about one by one: Ray's list of all grows slow with its history.
@@ -228,7 +228,6 @@ class RayBackend:
 class RaySettings(BaseModel, extra="forbid", frozen=True):
     """The fields of ``[pools.NAME]`` with ``backend = "ray"`` in an agent's file."""
 
-    backend: str = "ray"
     url: str = Field(description="The address of the cluster's dashboard.")
     python: str = Field(sys.executable, description="A Python that has Haihe, on every node.")
     accelerators: dict[str, str] = Field({}, description="Ray's name by Haihe's model.")
@@ -236,19 +235,8 @@ class RaySettings(BaseModel, extra="forbid", frozen=True):
 
 
 def ray_from(data: Mapping[str, Any], folder: Path) -> RayBackend:
-    """The back-end that an agent's file in ``folder`` describes.
-
-    Raises
-    ------
-    BadAgentConfig
-        If a field is unknown, missing or of a wrong kind; the error names it.
-    """
-    try:
-        settings = RaySettings.model_validate(dict(data))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BadAgentConfig(path=str(folder), reason=f"{where}: {first['msg']}") from None
+    """The back-end that an agent's file in ``folder`` describes."""
+    settings = RaySettings.model_validate(dict(data))
     return RayBackend(
         url=settings.url,
         python=settings.python,

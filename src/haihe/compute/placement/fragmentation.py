@@ -56,12 +56,13 @@ class Fragmentation(Scorer):
         gpu = keys.argmax(axis=1)
         return keys[np.arange(len(nodes)), gpu], gpu
 
-    def changed(self, node: int) -> None:
+    def changed(self, node: int, placed: Shape | None) -> None:
         self._usable[node] = self._usable_now(np.array([node]))[0]
 
     def fragmented_milli(self) -> Floats:
         """F of each node; (N,), in milli-GPUs."""
-        return self.state.gpu_free.sum(axis=1) - self._usable
+        fragmented: Floats = self.state.gpu_free.sum(axis=1) - self._usable
+        return fragmented
 
     def _usable_now(self, nodes: Ints) -> Floats:
         row = self._rows(nodes, self.state.cpu_free[nodes])

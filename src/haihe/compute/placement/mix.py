@@ -24,11 +24,13 @@ class Mix:
 
     Attributes
     ----------
+    requests : the M requests.
     cpu_milli, memory_mib, gpus, gpu_milli : (M,) what each asks for; ``gpu_milli`` per GPU.
     open_to : (M, models) whether a GPU model will do for it.
     share : (M,) its share of arrivals; sums to one.
     """
 
+    requests: tuple[Request, ...]
     cpu_milli: Ints
     memory_mib: Ints
     gpus: Ints
@@ -67,6 +69,7 @@ def typical(history: History, models: tuple[str, ...], *, with_memory: bool = Tr
         covered += count
     requests = [request for request, _ in chosen]
     return Mix(
+        requests=tuple(requests),
         cpu_milli=np.array([request.cpu_milli for request in requests]),
         memory_mib=np.array([request.memory_mib for request in requests]),
         gpus=np.array([request.gpus for request in requests]),

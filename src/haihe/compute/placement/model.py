@@ -6,7 +6,7 @@ of one GPU, or for one or more whole GPUs; a share never spans two GPUs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from haihe.kernel.errors import InvalidField
@@ -41,6 +41,7 @@ class Request:
     """What one job asks of one node.
 
     ``gpu_milli`` is per GPU. ``models`` names the GPU models that will do; empty means any.
+    ``shape`` is its amounts alone.
 
     Raises
     ------
@@ -54,6 +55,7 @@ class Request:
     gpus: int = 0
     gpu_milli: int = 0
     models: frozenset[str] = frozenset()
+    shape: Shape = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check("cpu_milli", self.cpu_milli, 0, CPU_MILLI_LIMIT)
@@ -65,16 +67,33 @@ class Request:
             raise InvalidField(
                 field="models", value=sorted(self.models), rule="ask for a GPU to name its model"
             )
+        shape = Shape(self.cpu_milli, self.memory_mib, self.gpus, self.gpu_milli)
+        object.__setattr__(self, "shape", shape)
 
-    @property
-    def shape(self) -> Shape:
-        """The amounts alone."""
-        return Shape(self.cpu_milli, self.memory_mib, self.gpus, self.gpu_milli)
+
+class Kind(NamedTuple):
+    """What a node is made of: nodes of one kind can stand in for one another."""
+
+    cpu_milli: int
+    memory_mib: int
+    gpus: int
+    gpu_model: str
+
+    def can_hold(self, request: Request) -> bool:
+        """Whether the request fits on a node of this kind when nothing else runs there."""
+        return (
+            request.cpu_milli <= self.cpu_milli
+            and request.memory_mib <= self.memory_mib
+            and request.gpus <= self.gpus
+            and (not request.models or self.gpu_model in request.models)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
     """One machine of a pool, when nothing runs on it.
+
+    One that is not open keeps what runs on it and is given nothing more.
 
     Raises
     ------
@@ -87,18 +106,23 @@ class Node:
     memory_mib: int
     gpus: int = 0
     gpu_model: str = ""
+    is_open: bool = True
 
     def __post_init__(self) -> None:
         _check("cpu_milli", self.cpu_milli, 1, CPU_MILLI_LIMIT)
         _check("memory_mib", self.memory_mib, 0, MEMORY_MIB_LIMIT)
         _check("gpus", self.gpus, 0, GPUS_PER_NODE_LIMIT)
 
+    @property
+    def kind(self) -> Kind:
+        """What it is made of."""
+        return Kind(self.cpu_milli, self.memory_mib, self.gpus, self.gpu_model)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where a request was put: the node's name, and the GPUs it took there by their numbers."""
 
-    number: int
     node: str
     gpus: tuple[int, ...]
     request: Request

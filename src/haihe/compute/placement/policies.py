@@ -11,6 +11,8 @@ from haihe.compute.placement.fragmentation import Fragmentation
 from haihe.compute.placement.headroom import Headroom
 from haihe.compute.placement.mix import History, typical
 from haihe.compute.placement.model import Node
+from haihe.compute.placement.opportunity import Opportunity
+from haihe.compute.placement.outlook import Outlook
 from haihe.compute.placement.scoring import (
     BestFit,
     Clustering,
@@ -19,10 +21,13 @@ from haihe.compute.placement.scoring import (
     RandomChoice,
     Scorer,
 )
+from haihe.compute.placement.slots import worth_of_pieces
 from haihe.compute.placement.state import State
 from haihe.kernel.errors import InvalidField
 
 Bind = Callable[[State, History, np.random.Generator], Scorer]
+
+OWN = "haihe"
 
 
 def _fgd(state: State, history: History, random: np.random.Generator) -> Scorer:
@@ -30,7 +35,9 @@ def _fgd(state: State, history: History, random: np.random.Generator) -> Scorer:
 
 
 def _haihe(state: State, history: History, random: np.random.Generator) -> Scorer:
-    return Headroom(state, typical(history, state.models))
+    mix = typical(history, state.models)
+    estimates = (Headroom(state, mix), Opportunity(state, mix))
+    return Outlook(state, worth_of_pieces(mix), estimates)
 
 
 POLICIES: Mapping[str, Bind] = {
@@ -40,7 +47,7 @@ POLICIES: Mapping[str, Bind] = {
     "packing": lambda state, history, random: Packing(state),
     "best-fit": lambda state, history, random: BestFit(state),
     "fgd": _fgd,
-    "haihe": _haihe,
+    OWN: _haihe,
 }
 
 

@@ -35,16 +35,8 @@ class Curve:
         """Allocated part of the GPUs where the arrived load rounds to ``load``; both in percent."""
         return float(self.allocated[self._near(load)].mean()) / self.total * 100
 
-    def arrivals_up_to(self, load: int) -> int:
-        """How many arrivals there are up to the last at which the load rounds to ``load``."""
-        return int(self._near(load)[-1]) + 1
-
     def _near(self, load: int) -> Ints:
-        near = np.flatnonzero(np.rint(self.arrived / self.total * 100) == load)
-        if not len(near):
-            rule = "the arrived load is never within half a percent of it"
-            raise InvalidField(field="load", value=load, rule=rule)
-        return near
+        return _near(self.arrived, self.total, load)
 
 
 def gpu_capacity(nodes: Sequence[Node]) -> int:
@@ -72,7 +64,7 @@ def arrivals(
         If the list asks for so little GPU that the load is not reached in
         :data:`ARRIVALS_LIMIT` arrivals.
     """
-    amounts = np.array([request.gpus * request.gpu_milli for request in requests], dtype=np.int64)
+    amounts = _amounts(requests)
     mean = amounts.mean() if len(amounts) else 0.0
     if mean * ARRIVALS_LIMIT < MOST_LOAD * capacity:
         raise InvalidField(field="requests", value=len(requests), rule="ask for more GPU")
@@ -90,7 +82,7 @@ def arrivals(
 
 def replay(cluster: Cluster, stream: Sequence[Request]) -> Curve:
     """Place the requests one after the other; drop those that fit nowhere."""
-    asked = np.array([request.gpus * request.gpu_milli for request in stream], dtype=np.int64)
+    asked = _amounts(stream)
     placed = np.fromiter(
         (cluster.place(request) is not None for request in stream), dtype=bool, count=len(stream)
     )
@@ -99,3 +91,22 @@ def replay(cluster: Cluster, stream: Sequence[Request]) -> Curve:
         allocated=np.cumsum(np.where(placed, asked, 0)),
         total=int(cluster.state.gpu_total.sum()),
     )
+
+
+def arrivals_up_to(load: int, stream: Sequence[Request], capacity: int) -> int:
+    """How many arrivals there are up to the last at which the load rounds to ``load`` percent."""
+    return int(_near(np.cumsum(_amounts(stream)), capacity, load)[-1]) + 1
+
+
+def _amounts(requests: Sequence[Request]) -> Ints:
+    """The GPU that each asks for, in milli-GPUs."""
+    return np.array([request.shape.total_gpu_milli for request in requests], dtype=np.int64)
+
+
+def _near(arrived: Ints, total: int, load: int) -> Ints:
+    """The arrivals after which the load rounds to ``load`` percent."""
+    near = np.flatnonzero(np.rint(arrived / total * 100) == load)
+    if not len(near):
+        rule = "the arrived load is never within half a percent of it"
+        raise InvalidField(field="load", value=load, rule=rule)
+    return near

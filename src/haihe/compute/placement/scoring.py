@@ -40,19 +40,20 @@ class Scorer:
         """
         return np.zeros(len(nodes), dtype=np.int64), self.fullest_gpu(shape, nodes)
 
-    def changed(self, node: int) -> None:
-        """Hear that something was placed on or released from ``node``."""
+    def changed(self, node: int, placed: Shape | None) -> None:
+        """Hear that ``placed`` was put on ``node`` where its score said; else ``None``."""
 
     def pick(self, keys: Ints) -> int:
         """The node for a request, given its keys on all nodes."""
         return int(keys.argmax())
 
     def fullest_gpu(self, shape: Shape, nodes: Ints) -> Ints:
-        """On each node the GPU with the least room that is enough for a share; the first of such."""
+        """On each node the first of the GPUs with the least room that is enough for a share."""
         if not shape.is_shared:
             return np.zeros(len(nodes), dtype=np.int64)
         free = self.state.gpu_free[nodes]
-        return np.where(free >= shape.gpu_milli, free, NO_ROOM).argmin(axis=1)
+        fullest: Ints = np.where(free >= shape.gpu_milli, free, NO_ROOM).argmin(axis=1)
+        return fullest
 
 
 class RandomChoice(Scorer):

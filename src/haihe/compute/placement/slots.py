@@ -32,7 +32,8 @@ def worth_of_pieces(mix: Mix) -> Ints:
     worth = np.zeros(GPU_MILLI + 1)
     if shared.any():
         sizes, which = np.unique(mix.gpu_milli[shared], return_inverse=True)
-        prices = cutting_prices(sizes, np.bincount(which, weights=mix.share[shared]))
+        demand = np.bincount(which, weights=mix.share[shared]).astype(np.float64)
+        prices = cutting_prices(sizes, demand)
         for room in range(1, GPU_MILLI + 1):
             small = sizes <= room
             best = (worth[room - sizes[small]] + prices[small]).max(initial=0.0)

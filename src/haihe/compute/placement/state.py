@@ -27,6 +27,8 @@ class State:
     gpu_most : (N,) the most that is free on one GPU of the node.
     gpu_whole : (N,) how many GPUs of the node nobody uses.
     model : (N,) index into ``models``, the GPU models that occur.
+    kind : (N,) index into ``kinds``, the kinds of node that occur.
+    is_open : (N,) whether a node is given work.
     held : (N, G + 1) how many requests run there, by kind: column 0 counts those on a share of a
         GPU, column k those on k whole GPUs. Requests without a GPU are not counted.
     *_total : the same amounts when nothing runs.
@@ -43,7 +45,13 @@ class State:
             twice = next(a for a, b in zip(self.names, self.names[1:], strict=False) if a == b)
             raise InvalidField(field="nodes", value=twice, rule="give each node once")
         self.models = tuple(sorted({node.gpu_model for node in nodes}))
-        self.model = np.array([self.models.index(node.gpu_model) for node in nodes])
+        model_index = {model: number for number, model in enumerate(self.models)}
+        self.model = np.array([model_index[node.gpu_model] for node in nodes])
+        self.kinds = tuple(sorted({node.kind for node in nodes}))
+        kind_index = {kind: number for number, kind in enumerate(self.kinds)}
+        self.kind = np.array([kind_index[node.kind] for node in nodes])
+        self.is_open = np.array([node.is_open for node in nodes])
+        self._some_closed = not self.is_open.all()
         self.cpu_total = np.array([node.cpu_milli for node in nodes], dtype=np.int64)
         self.memory_total = np.array([node.memory_mib for node in nodes], dtype=np.int64)
         gpus = np.array([node.gpus for node in nodes], dtype=np.int64)
@@ -57,18 +65,21 @@ class State:
         self.held: Ints = np.zeros((len(nodes), present.shape[1] + 1), dtype=np.int64)
 
     def fits(self, shape: Shape, nodes: Ints | slice) -> Flags:
-        """Which of ``nodes`` have room for ``shape``; GPU models are not looked at."""
+        """Which of ``nodes`` are open and have room for ``shape``, whatever their GPU model."""
         room: Flags = self.cpu_free[nodes] >= shape.cpu_milli
         room &= self.memory_free[nodes] >= shape.memory_mib
         if shape.is_shared:
             room &= self.gpu_most[nodes] >= shape.gpu_milli
         elif shape.gpus:
             room &= self.gpu_whole[nodes] >= shape.gpus
+        if self._some_closed:
+            room &= self.is_open[nodes]
         return room
 
     def whole_gpus(self, node: int, count: int) -> tuple[int, ...]:
         """The first ``count`` GPUs of ``node`` that nobody uses."""
-        return tuple(np.flatnonzero(self.gpu_free[node] == GPU_MILLI)[:count].tolist())
+        free = self.gpu_free[node].tolist()
+        return tuple([gpu for gpu, room in enumerate(free) if room == GPU_MILLI][:count])
 
     def take(self, node: int, shape: Shape, gpus: Sequence[int]) -> None:
         """Occupy ``shape`` on ``node``, on these of its GPUs."""
@@ -79,19 +90,22 @@ class State:
         self._move(node, shape, gpus, +1)
 
     def _move(self, node: int, shape: Shape, gpus: Sequence[int], sign: int) -> None:
-        self.cpu_free[node] += sign * shape.cpu_milli
-        self.memory_free[node] += sign * shape.memory_mib
-        assert 0 <= self.cpu_free[node] <= self.cpu_total[node]
-        assert 0 <= self.memory_free[node] <= self.memory_total[node]
+        cpu_free = self.cpu_free[node] + sign * shape.cpu_milli
+        memory_free = self.memory_free[node] + sign * shape.memory_mib
+        assert 0 <= cpu_free <= self.cpu_total[node]
+        assert 0 <= memory_free <= self.memory_total[node]
+        self.cpu_free[node], self.memory_free[node] = cpu_free, memory_free
         if not shape.gpus:
             return
         assert len(set(gpus)) == shape.gpus
-        free, total = self.gpu_free[node], self.gpu_total[node]
+        # Lists: on so few numbers numpy takes longer to begin than to do it.
+        free, total = self.gpu_free[node].tolist(), self.gpu_total[node].tolist()
         for gpu in gpus:
             free[gpu] += sign * shape.gpu_milli
             assert 0 <= free[gpu] <= total[gpu]
-        self.gpu_most[node] = free.max()
-        self.gpu_whole[node] = np.count_nonzero(free == GPU_MILLI)
+        self.gpu_free[node] = free
+        self.gpu_most[node] = max(free)
+        self.gpu_whole[node] = free.count(GPU_MILLI)
         kind = 0 if shape.is_shared else shape.gpus
         self.held[node, kind] -= sign
         assert self.held[node, kind] >= 0

@@ -31,6 +31,7 @@ PUBLISHED = {
 }
 
 Row = Mapping[str, str]
+Published = Mapping[tuple[str, str], Mapping[int, float]]
 
 
 def read_nodes(folder: Path) -> list[Node]:
@@ -53,14 +54,14 @@ def read_requests(folder: Path, name: str) -> list[Request]:
     return [_request(row) for row in _rows(folder / POD_FILE.format(name), needed)]
 
 
-def read_published(folder: Path) -> dict[tuple[str, str], dict[int, float]]:
+def read_published(folder: Path) -> Published:
     """Published allocation, in percent: by pod list and policy, then by load; mean over seeds."""
     runs: dict[tuple[str, str], list[Row]] = {}
     for row in _rows(folder / EXPECTED_FILE, ("workload", "sc_policy", "100", "130")):
         name = row["workload"].removeprefix(POD_FILE.split("{", 1)[0])
         runs.setdefault((name, PUBLISHED.get(row["sc_policy"], row["sc_policy"])), []).append(row)
     return {
-        key: {load: fmean(float(row[str(load)]) for row in rows) for load in (100, 130)}
+        key: {load: fmean(_figure(row, str(load)) for row in rows) for load in (100, 130)}
         for key, rows in runs.items()
     }
 
@@ -98,4 +99,12 @@ def _whole(row: Row, column: str) -> int:
         return int(row[column])
     except (TypeError, ValueError):
         rule = "give a whole number in every row"
+        raise InvalidField(field=column, value=row[column], rule=rule) from None
+
+
+def _figure(row: Row, column: str) -> float:
+    try:
+        return float(row[column])
+    except (TypeError, ValueError):
+        rule = "give a number in every row"
         raise InvalidField(field=column, value=row[column], rule=rule) from None

@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from haihe.compute.domain import Objective
+from haihe.compute.domain.accelerators import accepts
 from haihe.compute.simulation.errors import NothingToRun
 from haihe.compute.simulation.network import Network
 from haihe.compute.simulation.policies import POLICIES
@@ -95,9 +96,10 @@ def eligible(workload: Workload, network: Network) -> Bools:
         good = np.ones(len(workload), dtype=bool)
         for name in RESOURCES:
             good &= getattr(workload, name) <= getattr(whole, name)
-        own = workload.model_names.index(pool.model) if pool.model in workload.model_names else None
-        taken = 0 if own is None else (workload.models >> own) & 1
-        columns.append(good & ((workload.models == 0) | (taken == 1)))
+        own = sum(
+            1 << bit for bit, name in enumerate(workload.model_names) if accepts(name, pool.model)
+        )
+        columns.append(good & ((workload.models == 0) | (workload.models & own != 0)))
     return np.stack(columns, axis=1)
 
 

@@ -79,3 +79,16 @@ class NothingToRun(Refused):
 
     trace: str
     jobs: int
+
+
+@dataclass(kw_only=True, eq=False)
+class NoHistory(NotFound):
+    """No finished job of the platform ran in the time that was asked for."""
+
+    code: ClassVar[str] = "simulation.no_history"
+    template: ClassVar[str] = gettext_noop(
+        "There is no job to replay: of {ended} that ended, none ran. Run jobs first, or name a "
+        "trace."
+    )
+
+    ended: int

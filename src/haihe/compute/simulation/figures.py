@@ -1,6 +1,8 @@
 """The figures of a replay: how long jobs waited, how busy the pools were, what it took and cost.
 
-``mean_wait_s``, ``p95_wait_s``, ``max_wait_s``
+``jobs``, ``too_large``
+    Jobs that ran, and jobs that no pool of the network can hold, which are left out of all else.
+``mean_wait_s``, ``p95_wait_s``, ``p99_wait_s``, ``max_wait_s``
     From submission to start, over the jobs that ran.
 ``bounded_slowdown``, ``p95_bounded_slowdown``
     Over jobs, of ``max(1, (wait + run) / max(run, 10 s))``: D. Feitelson and L. Rudolph, "Metrics
@@ -14,6 +16,11 @@
     where there are fewer than two organisations.
 ``late``
     Jobs that ended after their deadline; None where no job has one.
+``fragmentation``
+    The part of all GPUs that is idle and of no use for a typical request, as a mean over time
+    (:mod:`.packing`). None where it cannot be told: without GPUs, or with too many nodes.
+``scattered``
+    Jobs that the pools had room for, but no node. None likewise.
 ``energy_kwh``, ``carbon_kg``, ``cost_micro``
     Over the same time, idle power included; the cost is what the jobs occupied times the price.
 """
@@ -26,6 +33,7 @@ import numpy as np
 
 from haihe.compute.simulation.engine import Replay
 from haihe.compute.simulation.network import ModelledCentre, ModelledPool, Network
+from haihe.compute.simulation.packing import pack
 from haihe.compute.simulation.rates import cost_micro_per_h, draw_w, pool_share
 from haihe.compute.simulation.workload import Floats, Workload
 from haihe.kernel.money import MICRO
@@ -63,13 +71,16 @@ def figures_of(replay: Replay) -> dict[str, Any]:
     return {
         "policy": replay.policy,
         "jobs": len(jobs),
+        "too_large": len(replay.workload) - len(jobs),
         "utilisation": _utilisation(replay, end_s - begin_s),
         "mean_wait_s": round(float(wait_s.mean()), 1),
         "p95_wait_s": round(float(np.quantile(wait_s, 0.95)), 1),
+        "p99_wait_s": round(float(np.quantile(wait_s, 0.99)), 1),
         "max_wait_s": round(float(wait_s.max()), 1),
         "bounded_slowdown": round(float(slowdown.mean()), 3),
         "p95_bounded_slowdown": round(float(np.quantile(slowdown, 0.95)), 3),
         "light_wait_s": _light_wait_s(jobs, wait_s),
+        **_packed(replay.network, pools),
         "late": int(late) if np.isfinite(jobs.deadline_s).any() else None,
         "makespan_s": end_s - begin_s,
         "energy_kwh": round(sum(pool["energy_kwh"] for pool in pools), 1),
@@ -111,16 +122,35 @@ def _pools(replay: Replay, length_s: float) -> list[dict[str, Any]]:
         here = replay.pool == number
         jobs = replay.workload.only(here)
         wait_s = replay.start_s[here] - jobs.submit_s
+        packed = pack(jobs, replay.start_s[here], pool)
         rows.append(
             {
                 "pool": name,
                 "jobs": len(jobs),
                 "utilisation": round(float(pool_share(jobs, pool) @ jobs.run_s) / length_s, 4),
                 "mean_wait_s": round(float(wait_s.mean()), 1) if len(jobs) else None,
+                "fragmentation": packed.fragmentation if packed else None,
+                "scattered": packed.scattered if packed else None,
                 **_costs(jobs, centre, pool, length_s),
             }
         )
     return rows
+
+
+def _packed(network: Network, rows: list[dict[str, Any]]) -> dict[str, float | int | None]:
+    """Of all pools whose packing is known, weighted by their GPUs."""
+    known = [
+        (row, pool.capacity.gpu_milli)
+        for row, (_, _, pool) in zip(rows, network.pools, strict=True)
+        if row["fragmentation"] is not None
+    ]
+    if not known:
+        return {"fragmentation": None, "scattered": None}
+    lost = sum(row["fragmentation"] * gpus for row, gpus in known)
+    return {
+        "fragmentation": round(lost / sum(gpus for _, gpus in known), 4),
+        "scattered": sum(row["scattered"] for row, _ in known),
+    }
 
 
 def _costs(

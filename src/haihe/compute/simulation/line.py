@@ -17,8 +17,7 @@ import numpy as np
 from haihe.compute.simulation.workload import Bools, Floats, Ints
 
 BLOCK_JOBS = 512
-SIZE_CLASSES = 64  # powers of two of the first resource; a need of 0 has class 0
-_POWERS_OF_TWO = 1 << np.arange(SIZE_CLASSES - 1, dtype=np.int64)
+MAX_SIZE_CLASSES = 256  # of the first resource; a log with no more sizes has one class for each
 ENDLESS_S = float("inf")
 
 Place = tuple[int, int]  # block, and position in it
@@ -49,7 +48,10 @@ class Line:
         self._needs = needs
         self._turn = turn
         self._estimate_s = estimate_s
-        self._class = np.searchsorted(_POWERS_OF_TWO, needs[0], "right")  # the bit length
+        sizes = np.unique(needs[0])
+        few = np.linspace(0, sizes.size - 1, min(sizes.size, MAX_SIZE_CLASSES)).astype(np.int64)
+        self._least: list[int] = sizes[few].tolist()  # of each class but the first, which is empty
+        self._class = np.searchsorted(sizes[few], needs[0], "right")
         self._blocks: list[_Block] = []
         self._firsts: list[tuple[float, int]] = []
         self._length = 0
@@ -125,14 +127,15 @@ class Line:
         """
         first, position = begin
         several = len(self._blocks) > 1
-        free_class, spare_class = free[0].bit_length(), max(spare[0], 0).bit_length()
+        free_class = bisect_right(self._least, free[0])
+        beside_class = bisect_right(self._least, min(free[0], spare[0]))
         for number in range(first, len(self._blocks)):
             block = self._blocks[number]
             if several:
                 shortest_s = block.shortest_s
                 if shortest_s is None:
                     shortest_s = self._summary(block)
-                if shortest_s[free_class] > slack_s and shortest_s[spare_class] == ENDLESS_S:
+                if shortest_s[free_class] > slack_s and shortest_s[beside_class] == ENDLESS_S:
                     position = 0
                     continue
             jobs = block.jobs[position : block.count]
@@ -184,7 +187,7 @@ class Line:
 
     def _summary(self, block: _Block) -> Floats:
         held = block.held
-        shortest_s = np.full(SIZE_CLASSES, ENDLESS_S)
+        shortest_s = np.full(len(self._least) + 1, ENDLESS_S)
         np.minimum.at(shortest_s, self._class[held], self._estimate_s[held])
         block.shortest_s = np.minimum.accumulate(shortest_s)
         return block.shortest_s

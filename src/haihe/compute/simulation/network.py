@@ -24,6 +24,7 @@ what is not there: fifty cards more, a centre less. It is read from a small TOML
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Sequence
 from decimal import Decimal
@@ -39,8 +40,9 @@ from haihe.kernel.money import MICRO
 
 MAX_POOLS = 1_000
 MAX_FILE_BYTES = 10_000_000
+MIB_PER_GIB = 1_024
 UNCOUNTED_BYTES = 1 << 60
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
 Price = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=6)]
 Watts = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
@@ -54,9 +56,9 @@ class ModelledPool(_Part):
 
     slug: Slug
     nodes: int = Field(1, ge=0, le=1_000_000)
-    cpu: float = Field(ge=0, le=1e9)
-    memory_gib: float | None = Field(None, ge=0, le=1e6)
-    gpus: int = Field(0, ge=0, le=1_000)
+    cpu: float = Field(ge=0, le=1e9, allow_inf_nan=False)
+    memory_gib: float | None = Field(None, ge=0, le=1e9, allow_inf_nan=False)
+    gpus: float = Field(0, ge=0, le=100_000, allow_inf_nan=False)
     model: str = ""
     cpu_hour_cny: Price = Decimal(0)
     gpu_hour_cny: Price = Decimal(0)
@@ -67,7 +69,7 @@ class ModelledPool(_Part):
     def node(self) -> Capacity:
         """What one node has."""
         memory = UNCOUNTED_BYTES if self.memory_gib is None else round(self.memory_gib * GIB)
-        return Capacity(round(self.cpu * MILLI), memory, self.gpus * MILLI)
+        return Capacity(round(self.cpu * MILLI), memory, round(self.gpus * MILLI))
 
     @property
     def capacity(self) -> Capacity:
@@ -129,7 +131,7 @@ class Network(_Part):
         """The network with at least ``count`` GPUs more in one pool, in whole nodes."""
         gpus = {name: pool.gpus for name, _, pool in self.pools if pool.gpus}
         name = self._one_of(list(gpus), at)
-        return self._grown(name, -(-count // gpus[name]))
+        return self._grown(name, math.ceil(count / gpus[name]))
 
     def _one_of(self, names: Sequence[str], at: str) -> str:
         if at in names:

@@ -13,14 +13,12 @@ the head.
 ``haihe``
     The turn is the submission and two handicaps::
 
-        turn = submission + min(STRETCH x run, GIVE_WAY x backlog, WORK) + min(lead, FAIR)
+        turn = submission + min(STRETCH x run, WORK) + min(lead, FAIR)
 
     *run* is the predicted run time (:mod:`.prediction`). The bounded slowdown of a short job grows
-    fastest while it waits, so a job gives way to shorter ones: for so long that its own slowdown
-    stays bearable, but not beyond twice the *backlog*, the time in which the pool would work off
-    all that waits now. A quiet pool is thus served nearly in order, and a crowded one shortest
-    first (after D. Carastan-Santos et al., "One can only gain by replacing EASY backfilling",
-    2019).
+    fastest while it waits, so a job gives way to those that are shorter, for as long as its own
+    slowdown stays bearable (after D. Carastan-Santos et al., "One can only gain by replacing EASY
+    backfilling", 2019), but at most ``WORK``.
 
     *lead* is how far the job's organisation is ahead of its equal part: each of its jobs moves its
     clock on by ``run x dominant share x organisations active``, and a clock that is behind now
@@ -30,7 +28,7 @@ the head.
 
     A deadline brings the turn forward to the last moment at which the job can still end in time.
 
-    **Nobody starves.** A turn is at most ``WORK + FAIR`` = 7 days after submission, it never
+    **Nobody starves.** A turn is at most ``WORK + FAIR`` = 4.5 days after submission, it never
     changes, and what is submitted after it has a later one. Before the head's turn its reservation
     is planned by predicted run times, which may be wrong; from its turn on it is planned by the
     requested times, which hold, and no back-filled job delays it any more. Hence a job that sees
@@ -50,11 +48,9 @@ from haihe.compute.simulation.prediction import RunTimePredictor
 from haihe.compute.simulation.workload import Workload
 
 DAY_S = 86_400.0
-WORK_S = 6 * DAY_S
-FAIR_S = 1 * DAY_S
+WORK_S = 4 * DAY_S
+FAIR_S = DAY_S / 2
 STRETCH = 100.0
-LEAD = 1
-GIVE_WAY = 2.0
 TURN_DIGITS = 3  # so that noise in the last bits of a sum never decides who is first
 
 
@@ -69,14 +65,8 @@ class Policy(Protocol):
     def predicts(self) -> bool:
         """Whether estimates may be exceeded; else they are the requested times."""
 
-    def arrive(
-        self, job: int, *, pool: int, now_s: float, share: float, backlog_s: float
-    ) -> tuple[float, float]:
-        """The job's turn and estimated run time.
-
-        ``share`` is its dominant share of the pool, ``backlog_s`` how long the pool would need for
-        all that waits.
-        """
+    def arrive(self, job: int, *, pool: int, now_s: float, share: float) -> tuple[float, float]:
+        """The job's turn and estimated run time; ``share`` is its dominant share of the pool."""
 
     def end(self, job: int, *, pool: int) -> None:
         """The job ended; its run time may be learned from."""
@@ -91,9 +81,7 @@ class FirstCome:
         self.backfills = backfills
         self._requested_s = workload.requested_s.tolist()
 
-    def arrive(
-        self, job: int, *, pool: int, now_s: float, share: float, backlog_s: float
-    ) -> tuple[float, float]:
+    def arrive(self, job: int, *, pool: int, now_s: float, share: float) -> tuple[float, float]:
         """In the order of submission, by the requested time."""
         return now_s, self._requested_s[job]
 
@@ -125,12 +113,10 @@ class Haihe:
         self._clock_s: dict[tuple[int, int], float] = {}
         self._active: dict[int, Counter[int]] = {}
 
-    def arrive(
-        self, job: int, *, pool: int, now_s: float, share: float, backlog_s: float
-    ) -> tuple[float, float]:
+    def arrive(self, job: int, *, pool: int, now_s: float, share: float) -> tuple[float, float]:
         """By the predicted run time and the organisation's lead."""
         run_s = self._predictor.predict_s(*self._known[job])
-        handicap_s = min(STRETCH * run_s, GIVE_WAY * backlog_s, WORK_S)
+        handicap_s = min(STRETCH * run_s, WORK_S)
         lead_s = self._lead_s(self._organisation[job], pool, now_s, run_s * share)
         turn_s = now_s + handicap_s + min(lead_s, FAIR_S)
         latest_s = self._deadline_s[job] - self._requested_s[job]
@@ -148,7 +134,7 @@ class Haihe:
         active = self._active.setdefault(pool, Counter())
         active[organisation] += 1
         owner = (pool, organisation)
-        clock_s = max(self._clock_s.get(owner, now_s), now_s) + LEAD * share_s * len(active)
+        clock_s = max(self._clock_s.get(owner, now_s), now_s) + share_s * len(active)
         self._clock_s[owner] = clock_s
         return clock_s - now_s
 

@@ -78,10 +78,6 @@ class PoolScheduler:
         self._share_by_end_s = 0.0
         self._running_share = 0.0
 
-    def can_hold(self, need: Sequence[int]) -> bool:
-        """Whether a job fits into the empty pool."""
-        return all(amount <= whole for amount, whole in zip(need, self.capacity, strict=True))
-
     def share_of(self, job: int) -> float:
         """The largest part of any resource of the pool that the job takes."""
         need = self._jobs.need[job]
@@ -105,9 +101,7 @@ class PoolScheduler:
     def submit(self, job: int, now_s: float) -> None:
         """A job comes; :meth:`start_jobs` decides on it."""
         jobs, share = self._jobs, self.share_of(job)
-        turn_s, estimate_s = self._policy.arrive(
-            job, pool=self.number, now_s=now_s, share=share, backlog_s=self._waiting_s
-        )
+        turn_s, estimate_s = self._policy.arrive(job, pool=self.number, now_s=now_s, share=share)
         jobs.turn_s[job], jobs.estimate_s[job] = turn_s, estimate_s
         self._waiting_s += share * estimate_s
         self._submitted.append(job)

@@ -8,16 +8,17 @@ compressed with gzip.
 What a replay makes of the odd cases, each counted in the workload's ``notes``:
 
 ``partial``           status 2, 3 or 4: a piece of a job that another line sums up; left out
-``never_ran``         no run time, or cancelled (status 5) with a run time of 0: left out, for it
+``never_ran``         a run time below 0, or cancelled (status 5) with one of 0: left out, for it
                       never held a processor. A job cancelled while it ran stays, as it ran.
 ``no_size``           neither allocated nor requested processors: left out
-``no_submission``     no submit time: left out
-``zero_run``          ran for less than half a second: stays, and holds its processors for no time
+``no_submission``     a submit time below 0: left out
+``zero_run``          a run time of 0: stays, and holds its processors for no time
 ``no_request``        no requested time: the run time takes its place, as is usual; the schedulers
                       then know the run time exactly
 ``raised_request``    requested less time than it used (the machine was lenient): the run time takes
                       its place, so that the same work is done and a promise made by it holds
 ``out_of_order``      submitted before the line above: sorted
+``no_user``           no user: such jobs count as one person's, of an organisation without a name
 
 A job's size is the larger of allocated and requested processors: what it kept from others.
 The organisation is the group (column 13), or the user where the log has no groups.
@@ -57,7 +58,7 @@ CANCELLED = 5
 _GZIP = b"\x1f\x8b"
 _HEADER = re.compile(rb";\s*(\w+)\s*:\s*(\d+)")
 # Columns of the format that a replay needs, counted from 0.
-SUBMIT, WAIT, RUN, ALLOCATED, REQUESTED_PROCS, REQUESTED_TIME = 1, 2, 3, 4, 7, 8
+NUMBER, SUBMIT, WAIT, RUN, ALLOCATED, REQUESTED_PROCS, REQUESTED_TIME = 0, 1, 2, 3, 4, 7, 8
 STATUS, USER, GROUP = 10, 11, 12
 
 
@@ -170,6 +171,7 @@ def _workload(path: Path, table: Floats) -> Workload:
         "no_request": (requested <= 0).sum(),
         "raised_request": ((requested > 0) & (requested < run)).sum(),
         "out_of_order": (np.diff(kept[:, SUBMIT]) < 0).sum(),
+        "no_user": (user == UNKNOWN).sum(),
     }
     size = np.maximum(kept[:, ALLOCATED], kept[:, REQUESTED_PROCS])
     return make_workload(
@@ -181,6 +183,7 @@ def _workload(path: Path, table: Floats) -> Workload:
         user=user,
         organisation=group if (group != UNKNOWN).any() else user,
         observed_wait_s=np.where(kept[:, WAIT] >= 0, kept[:, WAIT], np.nan),
+        label=kept[:, NUMBER].astype(np.int64),
         notes={name: int(count) for name, count in notes.items() if count},
     )
 

@@ -1,4 +1,6 @@
-"""How busy the network was, and how many jobs waited, over the time of a replay."""
+"""What the plots of a replay show: how busy the network was and how many jobs waited over time, and
+which share of the jobs had started after which wait.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +39,12 @@ def timeline_of(replay: Replay, *, points: int) -> Timeline:
         utilisation=_means(edge_s, start_s, start_s + jobs.run_s, busy),
         waiting=_means(edge_s, jobs.submit_s, start_s, np.ones(len(jobs))),
     )
+
+
+def started_within(replay: Replay, wait_s: Floats) -> Floats:
+    """The share of the jobs that ran which had started after each of these waits."""
+    waited_s = np.sort((replay.start_s - replay.workload.submit_s)[replay.ran])
+    return np.searchsorted(waited_s, wait_s, "right") / len(waited_s)
 
 
 def _means(edge_s: Floats, begin_s: Floats, end_s: Floats, weight: Floats) -> Floats:

@@ -11,7 +11,14 @@ and answers with their median and 90th percentile. A kind that was seen too rare
 wider one. So the answer is a range from the first day, and is right about itself: nine of ten jobs
 start before the 90th percentile, if the pool goes on as it did.
 
-Everything is a function of small arrays: the dispatcher asks the same code as the back-test.
+Everything is a function of small arrays: the dispatcher asks the same code as the back-test::
+
+    model = QueueModel.from_dict(kept)               # one per pool; {} at first
+    state = QueueState.of(capacity=(64_000,), running=[(600.0, (32_000,))], ahead=[])
+    outlook = Projection(state).outlook((48_000,), run_s=3_600)
+    model.corrected(outlook)                         # ExpectedStart(median_s=..., p90_s=...)
+    model.learn(outlook, waited_s)                   # when the job has started
+    kept = model.as_dict()
 """
 
 from __future__ import annotations
@@ -64,6 +71,30 @@ class QueueState:
         for name, (values, shape) in shapes.items():
             if values.shape != shape:
                 raise InvalidField(field=name, value=values.shape, rule=f"must have shape {shape}")
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        capacity: Sequence[int],
+        running: Iterable[tuple[float, Sequence[int]]],
+        ahead: Iterable[tuple[float, Sequence[int]]],
+    ) -> QueueState:
+        """From plain numbers: ``running`` and ``ahead`` are pairs of seconds, still left or to be
+        run at most, and amounts per resource. What runs is not free.
+        """
+        runs, waits = list(running), list(ahead)
+        shape = (-1, len(capacity))
+        held = np.array([need for _, need in runs], dtype=np.int64).reshape(shape)
+        whole = np.array(capacity, dtype=np.int64)
+        return cls(
+            capacity=whole,
+            free=np.maximum(whole - held.sum(axis=0), 0),
+            running_need=held,
+            running_left_s=np.array([left_s for left_s, _ in runs], dtype=np.float64),
+            ahead_need=np.array([need for _, need in waits], dtype=np.int64).reshape(shape),
+            ahead_run_s=np.array([run_s for run_s, _ in waits], dtype=np.float64),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,12 +188,6 @@ class QueueModel:
 
     def __init__(self) -> None:
         self._past: dict[Kind, _Past] = {}
-
-    def expected_start_s(
-        self, state: QueueState, need: Sequence[int], *, run_s: float
-    ) -> ExpectedStart:
-        """When a job of ``need`` that runs for about ``run_s`` would start."""
-        return self.corrected(Projection(state).outlook(need, run_s=run_s))
 
     def corrected(self, outlook: Outlook) -> ExpectedStart:
         """What the past of the narrowest kind that was seen often enough makes of a projection."""

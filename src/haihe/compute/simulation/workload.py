@@ -24,6 +24,7 @@ from haihe.compute.simulation.errors import BadWorkload
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Labels = NDArray[Any]
 
 MILLI = 1_000
 MAX_JOBS = 5_000_000
@@ -42,8 +43,9 @@ class Workload:
     ``requested_s`` is the limit that the job was given, never below ``run_s``: the engine promises
     starts by it. ``user`` and ``organisation`` are codes, :data:`UNKNOWN` where the source names
     none. Bit *m* of ``models`` says that the job takes ``model_names[m]``; 0 takes any.
-    ``observed_wait_s`` is the wait that the source recorded, NaN where it did not. ``notes`` counts
-    what the reader left out or changed.
+    ``observed_wait_s`` is the wait that the source recorded, NaN where it did not. ``label`` is how
+    the source calls a job: its number or its id. ``notes`` counts what the reader left out or
+    changed.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Workload:
     deadline_s: Floats
     models: Ints
     observed_wait_s: Floats
+    label: Labels
     model_names: tuple[str, ...] = ()
     notes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -75,11 +78,16 @@ class Workload:
         return replace(self, **{name: column[chosen] for name, column in self.columns.items()})
 
     def at_load(self, factor: float) -> Workload:
-        """The same jobs, submitted ``factor`` times as fast: the usual way to raise the load."""
+        """The same jobs, submitted ``factor`` times as fast: the usual way to raise the load.
+
+        A job keeps the time from its submission to its deadline.
+        """
         if not 0.001 <= factor <= 1_000:
             raise BadWorkload(field="load factor", rule="must be 0.001 to 1,000")
-        begin_s = self.submit_s.min(initial=0)
-        return replace(self, submit_s=begin_s + (self.submit_s - begin_s) / factor)
+        begin_s = self.submit_s[:1].sum()
+        submit_s = begin_s + (self.submit_s - begin_s) / factor
+        deadline_s = self.deadline_s + (submit_s - self.submit_s)
+        return replace(self, submit_s=submit_s, deadline_s=deadline_s)
 
     def needs(self) -> list[Ints]:
         """The amounts per resource, in the order of :data:`RESOURCES`."""
@@ -100,13 +108,14 @@ def make_workload(
     deadline_s: ArrayLike = NO_DEADLINE_S,
     models: ArrayLike = 0,
     observed_wait_s: ArrayLike = float("nan"),
+    label: ArrayLike | None = None,
     model_names: tuple[str, ...] = (),
     notes: Mapping[str, int] | None = None,
 ) -> Workload:
     """Columns, checked, brought to one length and sorted by submission (stable).
 
     ``requested_s`` is raised to ``run_s`` where it is less or not given, and to
-    :data:`LEAST_REQUEST_S`.
+    :data:`LEAST_REQUEST_S`. Without ``label`` the jobs are numbered from 1, as they are given.
 
     Raises
     ------
@@ -130,6 +139,7 @@ def make_workload(
         "deadline_s": _column("deadline_s", deadline_s, count, np.float64),
         "models": _column("models", models, count, np.int64),
         "observed_wait_s": _column("observed_wait_s", observed_wait_s, count, np.float64),
+        "label": _column("label", np.arange(1, count + 1) if label is None else label, count, None),
     }
     _check(columns, model_names)
     order = np.argsort(columns["submit_s"], kind="stable")

@@ -97,7 +97,7 @@ def quote(request: Request, quote_id: UUID) -> HttpResponse:
             job = services.submit_job(request.principal, quote_id)
             messages.success(request, _("The job is submitted; its funds are held."))
             return redirect("compute:job", job.pk)
-    used = getattr(found, "job", None)
+    used = found.jobs.order_by("array_index").first()
     is_open = used is None and found.expires_at > now()
     return render(
         request,

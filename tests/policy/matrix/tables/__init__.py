@@ -2,6 +2,7 @@
 
 from tests.policy.matrix.rows import Row, get
 from tests.policy.matrix.tables import books, compute, data, packs, parties, programme
+from tests.policy.matrix.tables.agents import SIGNED
 from tests.policy.matrix.tables.open import OPEN
 
 _DOMAINS = (parties, books, data, compute, packs, programme)
@@ -13,4 +14,4 @@ API: list[Row] = [row for domain in _DOMAINS for row in domain.API]
 PAGES: list[Row] = [*_PORTAL, *(row for domain in _DOMAINS for row in domain.PAGES)]
 ROWS = API + PAGES
 
-__all__ = ["API", "OPEN", "PAGES", "ROWS"]
+__all__ = ["API", "OPEN", "PAGES", "ROWS", "SIGNED"]

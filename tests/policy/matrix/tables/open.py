@@ -31,6 +31,7 @@ OPEN: Mapping[Route, str] = {
     ("POST", "set_language"): "a visitor's own choice",
     ("POST", "portal:theme"): "a visitor's own choice",
     ("GET", "parties:invitation"): "whoever holds an invitation's link may see what it offers",
+    ("POST", "compute:agent_enrol"): "an agent joins with the one-time token that it brings",
     ("GET", "evidence:subject"): "leads on to the page of a subject, which decides for itself",
     ("GET", "evidence:rotate_key"): "says what replacing the key means, and nothing else",
     **dict.fromkeys(((ANY, name) for name in _ALLAUTH), _SIGNING_IN),

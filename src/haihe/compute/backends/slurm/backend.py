@@ -69,6 +69,8 @@ UNMETERED_AFTER_S = 86_400
 COUNT_EVERY_S = 30.0
 # Names are looked for in the accounting from so long before they were given, whatever its clock.
 CLOCK_SLACK = timedelta(days=2)
+# What the accounting calls a short job until, some seconds later, slurmctld tells it more.
+UNNAMED = "allocation"
 
 
 @dataclass
@@ -304,7 +306,7 @@ class SlurmBackend:
                 live[handle.attempt_id] = self._live(handle, ticket, record)
             else:
                 rest.append((handle, ticket))
-        accounting, fault = self._accounting([ticket for _, ticket in rest], names)
+        accounting, fault = self._accounting([ticket for _, ticket in rest], names, queue)
         for handle, ticket in rest:
             self._seen_running_s.pop(handle.attempt_id, None)
             self._counted_s.pop(handle.attempt_id, None)
@@ -320,14 +322,18 @@ class SlurmBackend:
         return live
 
     def _accounting(
-        self, tickets: Sequence[Ticket], names: Set[str]
+        self, tickets: Sequence[Ticket], names: Set[str], queue: Mapping[str, JobRecord]
     ) -> tuple[dict[str, JobRecord], str]:
         """The accounting's records, or why it does not answer: what still runs must be told."""
         if not tickets:
             return {}, ""
         try:
             jobs = sorted({ticket.job for ticket in tickets})
-            return _ours(self.transport.accounting(jobs), names), ""
+            records = [
+                _completed(record, queue.get(record.key))
+                for record in self.transport.accounting(jobs)
+            ]
+            return _ours(records, names), ""
         except BackendUnavailable as error:
             return {}, error.reason
 
@@ -463,6 +469,18 @@ def _newest(records: Sequence[JobRecord]) -> dict[str, str]:
 def _ours(records: Sequence[JobRecord], names: Set[str]) -> dict[str, JobRecord]:
     """The records by key; a number that Slurm has given to somebody else's job is not ours."""
     return {record.key: record for record in records if record.name in names}
+
+
+def _completed(record: JobRecord, seen: JobRecord | None) -> JobRecord:
+    """The accounting's record of a short job, with what it lacks for some seconds.
+
+    What was used is in it as soon as both parts of Slurm tell the same times.
+    """
+    if seen is None or record.name != UNNAMED or not record.allocated:
+        return record
+    if (record.started_at, record.ended_at) != (seen.started_at, seen.ended_at):
+        return record
+    return replace(record, name=seen.name, nodes=seen.nodes or record.nodes)
 
 
 def _user_name(name: str) -> str:

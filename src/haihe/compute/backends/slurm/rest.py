@@ -39,6 +39,8 @@ _SCRIPT_IN_JOB_FROM = 40
 # Slurm's numbers for errors between its parts, as opposed to those about a job.
 _AWAY = (*range(1, 2_000), *range(5_000, 5_100), *range(6_000, 6_100), *range(7_000, 9_000))
 _NOT_NOW = ("maxsubmit", "temporarily unable", "try again")
+# Of the accounting an empty list; of the queue it is also said while slurmctld is away.
+_NOTHING_FOUND = 9_003
 
 
 @dataclass
@@ -136,6 +138,8 @@ class RestTransport:
         path = f"/{part}/v0.0.{self._version()}/{what}"
         with self._client(self.user) as client:
             answer, errors = _read(client.get(path, params=query))
+        if part == "slurmdb":
+            errors = [error for error in errors if _number_of(error) != _NOTHING_FOUND]
         if errors:
             raise BackendUnavailable(backend="slurm", reason=_reason(errors))
         return answer
@@ -230,8 +234,12 @@ def _read(response: httpx.Response) -> tuple[dict[str, Any], list[dict[str, Any]
     return answer, answer.get("errors") or []
 
 
+def _number_of(error: Mapping[str, Any]) -> int:
+    return parse_rest.number(error.get("error_number", error.get("errno")))
+
+
 def _is_away(error: Mapping[str, Any]) -> bool:
-    return parse_rest.number(error.get("error_number", error.get("errno"))) in _AWAY
+    return _number_of(error) in _AWAY
 
 
 def _reason(errors: Sequence[Mapping[str, Any]]) -> str:

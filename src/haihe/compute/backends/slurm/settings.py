@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from haihe.compute.backends.slurm.backend import ARRAY_LIMIT, SlurmBackend
 from haihe.compute.backends.slurm.cli import CliTransport
 from haihe.compute.backends.slurm.records import Transport
 from haihe.compute.backends.slurm.rest import RestTransport
-from haihe.compute.errors import BadAgentConfig
 
 
 class SlurmSettings(BaseModel, extra="forbid", frozen=True):
     """The fields of ``[pools.NAME]`` with ``backend = "slurm"``."""
 
-    backend: str = "slurm"
     partition: str = Field("", description="The partition; empty means the cluster's default.")
     account: str = Field("", description="Slurm's account for people without one of their own.")
     qos: str = Field("", description="The quality of service for people without one of their own.")
@@ -43,19 +41,8 @@ class SlurmSettings(BaseModel, extra="forbid", frozen=True):
 
 
 def slurm_from(data: Mapping[str, Any], folder: Path) -> SlurmBackend:
-    """The back-end that an agent's file in ``folder`` describes.
-
-    Raises
-    ------
-    BadAgentConfig
-        If a field is unknown, missing or of a wrong kind; the error names it.
-    """
-    try:
-        settings = SlurmSettings.model_validate(dict(data))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "pool"
-        raise BadAgentConfig(path=str(folder), reason=f"{where}: {first['msg']}") from None
+    """The back-end that an agent's file in ``folder`` describes."""
+    settings = SlurmSettings.model_validate(dict(data))
     return SlurmBackend(
         transport=_transport(settings, folder),
         partition=settings.partition,
