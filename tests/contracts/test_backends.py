@@ -162,11 +162,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     needed = getattr(metafunc.function, "needs", frozenset())
     names = [
-        name if name == "local" else pytest.param(name, marks=pytest.mark.integration)
+        pytest.param(name, marks=_marks_of(name))
         for name, site in SITES.items()
         if needed <= site.can
     ]
     metafunc.parametrize("site", names, indirect=True)
+
+
+def _marks_of(name: str) -> Sequence[pytest.MarkDecorator]:
+    """Whoever starts a scheduler does all that is to be done with it."""
+    if name == "local":
+        return ()
+    return pytest.mark.integration, pytest.mark.xdist_group(name.partition("-")[0])
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from uuid import UUID
 from haihe.compute.domain import InputRef
 from haihe.compute.protocols import FUNDING, INPUTS, InputCard
 from haihe.compute.services.settlement import DISPATCHER
+from haihe.compute.services.telemetry import thin_out
 from haihe.data import services as data
 from haihe.data.tasks import forget_drafts
 from haihe.evidence.services import verify_log
@@ -106,6 +107,7 @@ def _set_beats() -> None:
         "kernel.forget": tasks.forget_old_rows,
         "parties.forget": forget_expired,
         "data.forget": forget_drafts,
+        "compute.thin_out": thin_out,
     }.items():
         beats.every(HOUSEKEEPING_EVERY, name, work)
 

@@ -8,7 +8,7 @@ import pytest
 from haihe.compute.placement import Cluster, Placement, Request
 from haihe.compute.placement.mix import typical
 from haihe.compute.placement.prices import prices_of
-from haihe.compute.placement.slots import cutting_prices
+from haihe.compute.placement.slots import cutting_prices, worth_of_pieces
 from haihe.compute.placement.state import State
 from haihe.kernel.errors import InvalidField
 from tests.compute.placement.making import cluster_of, cpu_only, node, share, whole
@@ -95,6 +95,14 @@ def test_a_share_is_priced_by_what_else_the_gpu_could_hold() -> None:
     prices = cutting_prices(np.array([350, 470, 650]), np.array([1.0, 1.0, 1.0]))
     assert prices[0] + prices[2] == pytest.approx(1.0)
     assert prices[1] == pytest.approx(0.5)
+
+
+def test_many_different_sizes_are_priced_on_a_grid() -> None:
+    mix = typical({share(size): 1 for size in range(301, 900)}, ("A",))
+    worth = worth_of_pieces(mix)
+    assert (np.diff(worth) >= 0).all()
+    assert worth[[0, 1000]].tolist() == [0, 1_000_000]
+    assert worth[900] > 0
 
 
 def test_haihe_does_not_break_a_gpu_that_two_of_a_kind_would_fill() -> None:

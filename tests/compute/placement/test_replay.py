@@ -1,4 +1,4 @@
-"""The protocol of the benchmark, its command, and Haihe's own policy on lists it was not made by."""
+"""The benchmark's protocol and command, and Haihe's own policy on lists it was not made by."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_what_is_no_list_of_seeds_is_refused(text: str) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A trace of twelve nodes, with what was published on it."""
-    nodes = [[f"n{number}", 32_000, 131_072, 2, "T4"] for number in range(12)]
+    """A trace of 300 GPUs, each less than half a percent, and what was published on it."""
+    nodes = [[f"n{number}", 32_000, 131_072, 2, "T4"] for number in range(150)]
     pods = [
         ["p", 4_000, 8_192, 1, 470, ""],
         ["p", 8_000, 8_192, 1, 1_000, "T4|P100"],
@@ -125,7 +125,7 @@ def test_what_is_no_trace_is_refused(tiny: Path) -> None:
         write(tiny / "openb_node_list_gpu_node.csv", "sn", [["a"]])
         read_nodes(tiny)
     write(tiny / "openb_pod_list_small.csv", "cpu_milli,memory_mib,num_gpu,gpu_milli", [["x"] * 4])
-    with pytest.raises(InvalidField, match="cpu_milli"):
+    with pytest.raises(InvalidField, match="num_gpu"):
         read_requests(tiny, "small")
     write(tiny / "analysis_allo_discrete.csv", "workload,sc_policy,100,130", [["x"] * 4])
     with pytest.raises(InvalidField, match="give a number"):

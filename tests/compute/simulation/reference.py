@@ -25,8 +25,8 @@ class Plain:
 
     def __post_init__(self) -> None:
         columns = [getattr(self.workload, name).tolist() for name in self.resources]
-        self.need = list(zip(*columns, strict=True))
-        self.run_s = self.workload.run_s.tolist()
+        self.need: list[tuple[int, ...]] = list(zip(*columns, strict=True))
+        self.run_s: list[float] = self.workload.run_s.tolist()
         self.submit_s = self.workload.submit_s.tolist()
         self.requested_s = self.workload.requested_s.tolist()
         self.waiting: list[int] = []

@@ -53,19 +53,20 @@ def ends(done: Replay) -> np.ndarray:
 
 @pytest.mark.parametrize("block_jobs", [2, 512])
 @pytest.mark.parametrize("policy", ALL)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(workload=workloads())
 def test_each_job_starts_when_it_does_under_a_plain_scheduler(
     policy: str, block_jobs: int, workload: Workload
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(line, "BLOCK_JOBS", block_jobs)
+        patch.setattr(line, "MAX_SIZE_CLASSES", block_jobs)
         fast = replay(workload, machine(PROCS), policy)
     assert fast.start_s.tolist() == plain_replay(workload, (PROCS * MILLI,), policy)
 
 
 @pytest.mark.parametrize("policy", ALL)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(workload=workloads(), seed=st.integers(0, 99))
 def test_so_it_is_with_several_resources(policy: str, workload: Workload, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -84,7 +85,7 @@ def test_so_it_is_with_several_resources(policy: str, workload: Workload, seed: 
 
 
 @pytest.mark.parametrize("policy", ALL)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(workload=workloads())
 def test_every_job_runs_after_its_submission_and_capacity_holds(
     policy: str, workload: Workload
@@ -98,7 +99,7 @@ def test_every_job_runs_after_its_submission_and_capacity_holds(
         assert workload.cpu_milli[here].sum() <= PROCS * MILLI
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(workload=workloads())
 def test_back_filling_never_delays_the_head_that_easy_promised_a_start(workload: Workload) -> None:
     plain = Plain(workload, (PROCS * MILLI,), "easy")
@@ -107,13 +108,13 @@ def test_back_filling_never_delays_the_head_that_easy_promised_a_start(workload:
     assert replay(workload, machine(PROCS), "easy").start_s.tolist() == starts
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(workload=workloads())
 def test_fcfs_starts_in_the_order_of_submission(workload: Workload) -> None:
     assert (np.diff(replay(workload, machine(PROCS), "fcfs").start_s) >= 0).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(workload=workloads())
 def test_nobody_starves_under_haihe(workload: Workload) -> None:
     """After its turn a job waits for those ahead of it, each at most the longest request."""
@@ -250,7 +251,7 @@ def test_the_objective_decides_between_pools_that_could(objective: str, pool: in
     assert done.pool[1] == (1 if objective == "soonest" else pool)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(workload=workloads(), seed=st.integers(0, 9), policy=st.sampled_from(ALL))
 @example(
     workload=make_workload(name="none", submit_s=0, run_s=0, cpu_milli=1), seed=0, policy="easy"

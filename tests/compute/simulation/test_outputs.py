@@ -65,7 +65,7 @@ def test_energy_carbon_and_cost_by_hand() -> None:
         cpu=4,
         cpu_hour_cny="0.5",
         idle_w=100,
-        busy_w=300,  # type: ignore[arg-type]
+        busy_w=300,
     )
     workload = make_workload(name="x", submit_s=0, run_s=[HOUR_S], cpu_milli=4_000)
     figures = figures_of(replay(workload, one_pool(pool), "fcfs"))
@@ -122,7 +122,7 @@ def test_a_job_larger_than_a_node_takes_several() -> None:
 def test_where_packing_cannot_be_told_it_is_none(pool: dict[str, float]) -> None:
     usual = {"slug": "p", "cpu": 8, "gpus": 1, "nodes": 1} | pool
     jobs = make_workload(name="x", submit_s=0, run_s=[10], cpu_milli=1)
-    assert pack(jobs, np.zeros(1), ModelledPool(**usual)) is None  # type: ignore[arg-type]
+    assert pack(jobs, np.zeros(1), ModelledPool(**usual)) is None
 
 
 # --- over time -----------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ def test_the_size_is_what_a_job_kept_from_others(tmp_path: Path) -> None:
     ("header", "lines", "procs", "source"),
     [
         ("; MaxNodes: 4\n", [line()], 4, "header MaxNodes"),
+        (" ;MaxProcs: 32\r\n\r\n", [line()], 32, "header MaxProcs"),
         ("", [line(), line(submit=60)], 8, "most in use at once in the log"),
         ("", [line(), line(submit=600)], 4, "most in use at once in the log"),
         ("; MaxNodes: 2\n", [line(wait=-1)], 4, "largest job of the log"),

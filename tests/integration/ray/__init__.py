@@ -8,5 +8,6 @@ runs it until it is interrupted, and prints its address. Tests take
 
 from __future__ import annotations
 
-PACKAGES = ("ray[default]>=2.40",)
+# The first version that asks for a token.
+PACKAGES = ("ray[default]>=2.52",)
 INSTALL = f"uv pip install '{PACKAGES[0]}'"

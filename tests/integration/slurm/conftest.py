@@ -98,8 +98,9 @@ class Site:
         wait_until(is_told, "slurmctld has told the accounting the job's name")
         return said[0]
 
-    def jobs_named(self, order: WorkOrder) -> list[str]:
-        """The jobs of an order's name in Slurm's accounting."""
+    def jobs_of(self, order: WorkOrder, job: str) -> list[str]:
+        """All jobs of an order's name in the accounting, once it knows ``job`` by that name."""
+        self.sacct(job, "JobID")
         name = f"--name=haihe-{order.attempt_id}"
         said = self.cluster.run("sacct", "-n", "-P", "-X", "-S", "now-1hour", name, "-o", "JobID")
         return said.split()
@@ -112,9 +113,11 @@ def handle_of(order: WorkOrder) -> Handle:
 
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> clusters.Cluster:
-    """The session's cluster, with all nodes in order."""
+    """The session's cluster, with all nodes in order and nothing left in the queue."""
     running = shared(request.config, clusters.cluster)
     running.wait_for_nodes()
+    for user in ("root", *clusters.USERS):
+        running.run("scancel", f"--user={user}")
     return running
 
 
@@ -128,12 +131,7 @@ def folder() -> Iterator[Path]:
 
 
 def site_by(way: str, cluster: clusters.Cluster, folder: Path) -> Site:
-    """A back-end over the cluster by one way to talk: ``cli``, ``rest``, or ``rest`` and a version.
-
-    What an earlier test left in the queue is taken away.
-    """
-    for user in ("root", *clusters.USERS):
-        cluster.run("scancel", f"--user={user}")
+    """A back-end over the cluster by one way to talk: ``cli``, ``rest``, or that and a version."""
     transport: Transport = CliTransport(conf=cluster.conf)
     if way != "cli":
         token = folder / "token"

@@ -16,9 +16,9 @@ from haihe.compute.backends.slurm.records import JobRecord, Submission, Transpor
 from haihe.compute.domain import EndReason
 from haihe.compute.errors import BackendUnavailable
 from tests.integration.slurm.cluster import Cluster
-from tests.integration.slurm.conftest import Site, handle_of
+from tests.integration.slurm.conftest import Site, handle_of, site_by
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("slurm")]
 
 
 @contextmanager
@@ -31,25 +31,29 @@ def without(cluster: Cluster, daemon: str) -> Iterator[None]:
         {"slurmctld": cluster.start_controller, "slurmdbd": cluster.start_accounting}[daemon]()
 
 
-def test_a_job_goes_on_while_slurmctld_is_restarted(site: Site) -> None:
-    wanted = site.order("sh", "-c", "sleep 4; echo done")
-    handle = site.start(wanted)
-    site.running(handle)
-    with without(site.cluster, "slurmctld"):
-        for ask in (lambda: site.backend.status([handle]), site.backend.report):
+def test_a_job_goes_on_while_slurmctld_is_restarted(cli: Site) -> None:
+    wanted = cli.order("sh", "-c", "sleep 4; echo done")
+    handle = cli.start(wanted)
+    cli.running(handle)
+    rest = site_by("rest", cli.cluster, cli.folder).backend
+    with without(cli.cluster, "slurmctld"):
+        for backend in (cli.backend, rest):
             with pytest.raises(BackendUnavailable):
-                ask()
-    end = site.end(handle)
+                backend.status([handle])
+            with pytest.raises(BackendUnavailable):
+                backend.report()
+    end = cli.end(handle)
     assert (end.reason, end.exit_code) == (EndReason.EXITED, 0)
-    assert site.log(wanted) == "done\n"
+    assert cli.log(wanted) == "done\n"
 
 
 def test_a_submission_that_found_slurmctld_away_is_made_again_at_once(cli: Site) -> None:
     wanted = cli.order("true")
     with without(cli.cluster, "slurmctld"), pytest.raises(BackendUnavailable):
         cli.backend.submit([wanted])
-    assert cli.run(wanted).exit_code == 0
-    assert len(cli.jobs_named(wanted)) == 1
+    end = cli.run(wanted)
+    assert end.exit_code == 0
+    assert cli.jobs_of(wanted, end.external_id) == [end.external_id]
 
 
 def test_an_end_is_not_told_before_the_accounting_has_it(site: Site) -> None:
@@ -113,9 +117,11 @@ def test_a_submission_whose_answer_was_lost_is_found_and_not_made_again(site: Si
         with pytest.raises(BackendUnavailable):
             deaf.submit(group)
     assert site.backend.submit([*orders, alone]) == {}
-    assert [site.end(handle_of(order)).exit_code for order in (*orders, alone)] == [0, 0, 0]
-    assert len(site.jobs_named(orders[0])) == 2, "one array of two elements"
-    assert len(site.jobs_named(alone)) == 1
+    ends = [site.end(handle_of(order)) for order in (*orders, alone)]
+    assert [end.exit_code for end in ends] == [0, 0, 0]
+    jobs = [end.external_id for end in ends]
+    assert site.jobs_of(orders[0], jobs[0]) == jobs[:2], "one array of two elements"
+    assert site.jobs_of(alone, jobs[2]) == jobs[2:]
 
 
 def test_a_submission_that_comes_to_light_late_does_not_run_a_second_time(cli: Site) -> None:
@@ -132,7 +138,7 @@ def test_a_submission_that_comes_to_light_late_does_not_run_a_second_time(cli: S
     end = cli.end(handle_of(wanted))
     assert (end.reason, end.exit_code) == (EndReason.EXITED, 0)
     assert cli.log(wanted) == "ran\n"
-    assert len(cli.jobs_named(wanted)) == 2, "Slurm had it twice"
+    assert len(cli.jobs_of(wanted, end.external_id)) == 2, "Slurm had it twice"
     assert end.usage is not None
     assert end.usage.wall_ms >= 2_000, "the one that ran is the one that is metered"
 

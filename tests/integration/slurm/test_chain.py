@@ -23,7 +23,11 @@ from tests.integration.chain import (
 from tests.integration.slurm import cluster as clusters
 from tests.integration.slurm.processes import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("committed")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.usefixtures("committed"),
+    pytest.mark.xdist_group("slurm"),
+]
 FIELDS = "JobID,ElapsedRaw,TotalCPU,MaxRSS,AllocTRES,User,Account,QOS"
 
 

@@ -9,6 +9,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from haihe.compute.domain import Capacity
+from haihe.compute.domain.terms import CentreTerms, PoolTerms
 from haihe.compute.models import Centre, Offer, Pool
 from haihe.compute.services import centres
 from haihe.compute.services.centres import PoolCard
@@ -42,12 +43,33 @@ class PoolOut(Schema):
     """A pool, what started jobs hold of it, and the offer that holds now."""
 
     path: str = Field(description="`centre/pool`")
-    backend: str
+    terms: PoolTermsSchema
     gpu_model: str
     is_open: bool
     capacity: CapacityOut
     held: CapacityOut
     offer: OfferOut | None
+
+
+class CentreTermsSchema(Schema):
+    """Where a centre is, how clean its power is, how fast data gets there."""
+
+    region: str = Field("", max_length=80)
+    carbon_g_per_kwh: Whole | None = None
+    link_bytes_per_s: Whole | None = Field(None, description="Null where nothing has to move.")
+
+
+class PoolTermsSchema(Schema):
+    """How a pool is reached, what it has beside processors, and whom it takes."""
+
+    backend: str = "local"
+    partition: str = Field("", max_length=80)
+    software: list[str] = []
+    watts_idle: Whole | None = Field(None, description="Of the whole pool.")
+    watts_busy: Whole | None = None
+    needs_allocation: bool = False
+    needs_account: bool = False
+    pending_limit: Whole = Field(0, description="Jobs that may wait in its scheduler's queue.")
 
 
 class CentreOut(Schema):
@@ -59,6 +81,7 @@ class CentreOut(Schema):
     name_en: str
     operator: str = Field(description="Slug of the organisation that operates it.")
     is_open: bool
+    terms: CentreTermsSchema
     pools: list[PoolOut]
 
 
@@ -69,6 +92,7 @@ class CentreIn(Schema):
     slug: str = Field(max_length=80)
     name: str = Field(max_length=200)
     name_en: str = Field("", max_length=200)
+    terms: CentreTermsSchema = Field(default_factory=lambda: CentreTermsSchema.model_validate({}))
 
 
 class PoolIn(Schema):
@@ -79,6 +103,7 @@ class PoolIn(Schema):
     memory_bytes: Whole
     gpu_milli: Whole = 0
     gpu_model: str = Field("", max_length=80)
+    terms: PoolTermsSchema = Field(default_factory=lambda: PoolTermsSchema.model_validate({}))
 
 
 class OfferIn(Schema):
@@ -103,7 +128,9 @@ def list_centres(request: Request, page: Query[PageQuery]) -> CursorPage[CentreO
 @router.post("/centres", response={201: CentreOut})
 def create_centre(request: Request, body: CentreIn) -> Status[CentreOut]:
     """Connect a centre. Its operator's credit code must have been confirmed."""
-    return Status(201, _centre(centres.create_centre(request.principal, **body.dict()), []))
+    terms = CentreTerms(**body.terms.dict())
+    made = centres.create_centre(request.principal, **{**body.dict(), "terms": terms})
+    return Status(201, _centre(made, []))
 
 
 @router.get("/centres/{slug}", response=CentreOut)
@@ -111,6 +138,13 @@ def read_centre(request: Request, slug: str) -> CentreOut:
     """A centre with its pools and prices."""
     centre = centres.find_centre(request.principal, slug)
     return _centre(centre, centres.pool_cards(request.principal, centre.pools.all()))
+
+
+@router.put("/centres/{slug}/terms", response=CentreOut)
+def update_centre(request: Request, slug: str, body: CentreTermsSchema) -> CentreOut:
+    """Say anew where a centre is, how clean its power is, how fast data gets there."""
+    centres.update_centre(request.principal, slug, CentreTerms(**body.dict()))
+    return read_centre(request, slug)
 
 
 @router.get("/centres/{slug}/pools", response=list[PoolOut])
@@ -122,13 +156,22 @@ def list_pools(request: Request, slug: str) -> list[PoolOut]:
 @router.post("/centres/{slug}/pools", response={201: PoolOut})
 def create_pool(request: Request, slug: str, body: PoolIn) -> Status[PoolOut]:
     """Add a pool to a centre, for its operator."""
-    return Status(201, _card(request, centres.create_pool(request.principal, slug, **body.dict())))
+    terms = PoolTerms(**body.terms.dict())
+    made = centres.create_pool(request.principal, slug, **{**body.dict(), "terms": terms})
+    return Status(201, _card(request, made))
 
 
 @router.get("/centres/{slug}/pools/{pool}", response=PoolOut)
 def read_pool(request: Request, slug: str, pool: str) -> PoolOut:
     """A pool."""
     return _card(request, centres.find_pool(request.principal, f"{slug}/{pool}"))
+
+
+@router.put("/centres/{slug}/pools/{pool}/terms", response=PoolOut)
+def update_pool(request: Request, slug: str, pool: str, body: PoolTermsSchema) -> PoolOut:
+    """Say anew how a pool is reached, what it has, whom it takes; what runs there goes on."""
+    terms = PoolTerms(**body.dict())
+    return _card(request, centres.update_pool(request.principal, f"{slug}/{pool}", terms))
 
 
 @router.post("/centres/{slug}/pools/{pool}/open", response=PoolOut)
@@ -170,6 +213,7 @@ def _centre(row: Centre, cards: list[PoolCard]) -> CentreOut:
         name_en=row.name_en,
         operator=row.operator.slug,
         is_open=row.is_open,
+        terms=CentreTermsSchema.from_orm(row),
         pools=[_pool(card) for card in cards],
     )
 
@@ -182,7 +226,7 @@ def _card(request: Request, row: Pool) -> PoolOut:
 def _pool(card: PoolCard) -> PoolOut:
     return PoolOut(
         path=str(card.pool),
-        backend=card.pool.backend,
+        terms=PoolTermsSchema.from_orm(card.pool),
         gpu_model=card.pool.gpu_model,
         is_open=card.pool.is_open,
         capacity=_capacity(card.pool.capacity),

@@ -9,9 +9,9 @@ from django.http import StreamingHttpResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
-from haihe.compute.domain import GIB, spec_from
+from haihe.compute.domain import GIB, Objective, spec_from
 from haihe.compute.models import Attempt, Job, Quote, Settlement
-from haihe.compute.services import jobs, quotes
+from haihe.compute.services import explain, jobs, quotes
 from haihe.kernel.api import CursorPage, PageQuery, Whole, as_page
 from haihe.kernel.files import FILE_ANSWER, stream_file
 from haihe.policy.http import Request
@@ -29,8 +29,15 @@ class InputSchema(Schema):
     version: Whole
 
 
+class FileSchema(Schema):
+    """One uploaded file that a job finds in its working folder."""
+
+    path: str
+    sha256: str
+
+
 class JobSpecSchema(Schema):
-    """What a job runs and what it may use at most."""
+    """What a job runs and what it may use at most, on each of its nodes."""
 
     name: str
     command: list[str] = Field(description="Program and arguments; no shell runs them.")
@@ -38,9 +45,17 @@ class JobSpecSchema(Schema):
     memory_bytes: Whole = GIB
     gpu_milli: Whole = 0
     wall_s: Whole = 3_600
-    cpu_s: Whole = Field(0, description="0: all CPUs for the whole of `wall_s`.")
+    cpu_s: Whole = Field(0, description="Over all nodes; 0: all CPUs for all of `wall_s`.")
     output_bytes: Whole = GIB
+    nodes: Whole = Field(1, description="Nodes that start together.")
+    array: Whole = Field(1, description="Like jobs; each finds its number in the environment.")
+    accelerator: str = Field("", description="A model, a maker or a class; empty for any.")
+    software: list[str] = []
+    centres: list[str] = Field([], description="Slugs; empty for any.")
+    objective: Objective = Objective.BALANCED
+    deadline: str = Field("", description="An instant in ISO 8601; empty for none.")
     inputs: list[InputSchema] = []
+    files: list[FileSchema] = []
     environment: dict[str, str] = {}
     labels: dict[str, str] = {}
 
@@ -65,6 +80,68 @@ class ShareOut(Schema):
     amount_micro: int
 
 
+class CheckOut(Schema):
+    """One filter: whether the pool passes it, and if not, what was asked and what is there."""
+
+    name: str
+    passed: bool
+    asked: str
+    there: str
+
+
+class TermOut(Schema):
+    """One part of a score: the value it is from, what it scores (0 to 1), and its weight."""
+
+    name: str
+    value: float | None
+    unit: str
+    score: float
+    weight: float
+
+
+class VerdictOut(Schema):
+    """What was found of one pool. Without a failed check it has terms and a score."""
+
+    pool: str
+    checks: list[CheckOut]
+    terms: list[TermOut]
+    score: float | None
+
+
+class ChoiceOut(Schema):
+    """Every pool with every term, and the one that was chosen."""
+
+    objective: str
+    weights: dict[str, float]
+    verdicts: list[VerdictOut]
+    chosen: str | None
+
+
+class PlacedOut(Schema):
+    """Why a pool was chosen. `is_replayed`: the kept facts lead to the same choice again."""
+
+    at: datetime
+    occasion: str = Field(description="`quoted`, `placed`, `moved` or `again`.")
+    choice: ChoiceOut
+    is_replayed: bool
+
+
+class ExplanationOut(Schema):
+    """Why a job is where it is, or why it waits."""
+
+    job: UUID
+    state: str
+    pool: str
+    waits_for: str = Field(
+        description="`pool`, `room`, `agent`, `scheduler`, or `nothing` where it does not wait."
+    )
+    sentence: str
+    ahead: int = Field(description="Waiting jobs that could use the same pools and come first.")
+    quoted: PlacedOut
+    placements: list[PlacedOut]
+    present: ChoiceOut | None = Field(description="What a dispatch round would find now.")
+
+
 class QuoteIn(Schema):
     """A job to price."""
 
@@ -84,6 +161,7 @@ class QuoteOut(Schema):
     lines: list[LineOut]
     shares: list[ShareOut]
     reasons: list[str]
+    comparison: ChoiceOut
     amount_micro: int
     expires_at: datetime
     created_at: datetime
@@ -129,7 +207,11 @@ class AttemptOut(Schema):
     """One try at a job."""
 
     number: int
+    pool: str
     state: str
+    external_id: str = Field(description="The scheduler's own number for it.")
+    nodes: list[str]
+    claimed_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
     end_reason: str
@@ -184,7 +266,7 @@ class FileOut(Schema):
 
 @router.post("/quotes", response={201: QuoteOut})
 def request_quote(request: Request, body: QuoteIn) -> Status[QuoteOut]:
-    """Price a job at its limits on the cheapest pool that can run it. Nothing is held yet."""
+    """Price a job at its limits on every pool, and choose one. Nothing is held yet."""
     quote = quotes.request_quote(
         request.principal,
         spec_from(body.spec.dict()),
@@ -227,6 +309,12 @@ def read_job(request: Request, job_id: str) -> JobDetail:
     )
 
 
+@router.get("/jobs/{job_id}/explanation", response=ExplanationOut)
+def explain_job(request: Request, job_id: str) -> ExplanationOut:
+    """Why a job is where it is, or why it waits: every centre with every term."""
+    return ExplanationOut(**explain.explain_job(request.principal, job_id).as_dict())
+
+
 @router.post("/jobs/{job_id}/cancel", response=JobOut)
 def cancel_job(request: Request, job_id: str) -> JobOut:
     """Ask for a job's end. What it used until then is paid; the rest of its funds is free."""
@@ -264,6 +352,7 @@ def _quote(row: Quote) -> QuoteOut:
         lines=[LineOut(**line) for line in row.lines],
         shares=[_share(share) for share in row.shares],
         reasons=row.reasons,
+        comparison=ChoiceOut(**row.comparison["result"]),
         amount_micro=row.amount_micro,
         expires_at=row.expires_at,
         created_at=row.created_at,
@@ -297,7 +386,11 @@ def _attempt(row: Attempt) -> AttemptOut:
     usage = getattr(row, "usage", None)
     return AttemptOut(
         number=row.number,
+        pool=str(row.pool),
         state=row.state,
+        external_id=row.external_id,
+        nodes=row.nodes,
+        claimed_at=row.claimed_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
         end_reason=row.end_reason,

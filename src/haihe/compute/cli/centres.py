@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict, fields, replace
+from typing import Annotated, Any, TypeVar
 
 import typer
 from django.utils.translation import gettext as _
 
 from haihe.compute.domain import GIB, MILLI
-from haihe.compute.models import Centre, Offer
+from haihe.compute.domain.terms import CentreTerms, PoolTerms
+from haihe.compute.models import Centre, Offer, Pool
 from haihe.compute.services import centres as services
 from haihe.compute.services.centres import PoolCard
 from haihe.kernel.money import format_micro, parse_amount_micro
@@ -20,7 +22,29 @@ centre = typer.Typer(help="Centres that operators have connected.", no_args_is_h
 pool = typer.Typer(help="Pools: capacity of one kind in a centre.", no_args_is_help=True)
 offer = typer.Typer(help="Offers: a pool's prices.", no_args_is_help=True)
 
+Terms = TypeVar("Terms", CentreTerms, PoolTerms)
 PoolPath = Annotated[str, typer.Argument(help="CENTRE/POOL")]
+Region = Annotated[str | None, typer.Option(help="Where it is.")]
+Carbon = Annotated[int | None, typer.Option(help="Grams of CO2 per kWh of its power.")]
+Link = Annotated[
+    int | None, typer.Option(help="Bytes per second to the platform's data; none if shared.")
+]
+Backend = Annotated[Pool.Backend | None, typer.Option(help="What runs its jobs.")]
+Partition = Annotated[str | None, typer.Option(help="Of its scheduler.")]
+Software = Annotated[
+    list[str] | None, typer.Option(help="What jobs may ask for; may be given several times.")
+]
+WattsIdle = Annotated[int | None, typer.Option(help="Of the whole pool, with no work.")]
+WattsBusy = Annotated[int | None, typer.Option(help="Of the whole pool, fully used.")]
+NeedsAllocation = Annotated[
+    bool | None, typer.Option(help="Whether only organisations with an allocation may use it.")
+]
+NeedsAccount = Annotated[
+    bool | None, typer.Option(help="Whether only people with an account there may use it.")
+]
+PendingLimit = Annotated[
+    int | None, typer.Option(help="Jobs that may wait in its scheduler's own queue.")
+]
 
 
 @centre.command("list")
@@ -60,6 +84,9 @@ def create_centre(
     operator: Annotated[str, typer.Option(help="Slug of the organisation that operates it.")],
     name: Annotated[str, typer.Option()],
     name_en: str = "",
+    region: Region = None,
+    carbon_g_per_kwh: Carbon = None,
+    link_bytes_per_s: Link = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -73,10 +100,34 @@ def create_centre(
         ],
         yes=yes,
     )
+    terms = CentreTerms(
+        region=region or "", carbon_g_per_kwh=carbon_g_per_kwh, link_bytes_per_s=link_bytes_per_s
+    )
     created = services.create_centre(
-        principal, operator=operator, slug=slug, name=name, name_en=name_en
+        principal, operator=operator, slug=slug, name=name, name_en=name_en, terms=terms
     )
     show_record(_centre(created), as_json=as_json)
+
+
+@centre.command("set")
+def set_centre(
+    slug: str,
+    region: Region = None,
+    carbon_g_per_kwh: Carbon = None,
+    link_bytes_per_s: Link = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say anew where a centre is, how clean its power is, how fast data gets there."""
+    principal = person()
+    terms = _changed(
+        _terms_of(services.find_centre(principal, slug), CentreTerms),
+        region=region,
+        carbon_g_per_kwh=carbon_g_per_kwh,
+        link_bytes_per_s=link_bytes_per_s,
+    )
+    ask_consent([f"{slug}: {_told(terms)}"], yes=yes)
+    show_record(_centre(services.update_centre(principal, slug, terms)), as_json=as_json)
 
 
 @pool.command("create")
@@ -87,11 +138,30 @@ def create_pool(
     memory_gib: Annotated[int, typer.Option(help="Memory in GiB.")],
     gpu: Annotated[float, typer.Option(help="GPUs, in steps of 0.001.")] = 0,
     gpu_model: str = "",
+    backend: Backend = None,
+    partition: Partition = None,
+    software: Software = None,
+    watts_idle: WattsIdle = None,
+    watts_busy: WattsBusy = None,
+    needs_allocation: NeedsAllocation = None,
+    needs_account: NeedsAccount = None,
+    pending_limit: PendingLimit = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add a pool of local processes to a centre."""
+    """Add a pool to a centre."""
     principal = person()
+    terms = _changed(
+        PoolTerms(),
+        backend=backend,
+        partition=partition,
+        software=software,
+        watts_idle=watts_idle,
+        watts_busy=watts_busy,
+        needs_allocation=needs_allocation,
+        needs_account=needs_account,
+        pending_limit=pending_limit,
+    )
     ask_consent(
         [
             _("Add pool {pool}: {cpu:g} CPUs, {memory} GiB, {gpu:g} GPUs.").format(
@@ -108,8 +178,41 @@ def create_pool(
         memory_bytes=memory_gib * GIB,
         gpu_milli=round(gpu * MILLI),
         gpu_model=gpu_model,
+        terms=terms,
     )
     [card] = services.pool_cards(principal, [created])
+    show_record(_pool(card), as_json=as_json)
+
+
+@pool.command("set")
+def set_pool(
+    path: PoolPath,
+    backend: Backend = None,
+    partition: Partition = None,
+    software: Software = None,
+    watts_idle: WattsIdle = None,
+    watts_busy: WattsBusy = None,
+    needs_allocation: NeedsAllocation = None,
+    needs_account: NeedsAccount = None,
+    pending_limit: PendingLimit = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say anew how a pool is reached, what it has, whom it takes; what runs there goes on."""
+    principal = person()
+    terms = _changed(
+        _terms_of(services.find_pool(principal, path), PoolTerms),
+        backend=backend,
+        partition=partition,
+        software=software,
+        watts_idle=watts_idle,
+        watts_busy=watts_busy,
+        needs_allocation=needs_allocation,
+        needs_account=needs_account,
+        pending_limit=pending_limit,
+    )
+    ask_consent([f"{path}: {_told(terms)}"], yes=yes)
+    [card] = services.pool_cards(principal, [services.update_pool(principal, path, terms)])
     show_record(_pool(card), as_json=as_json)
 
 
@@ -175,6 +278,19 @@ def set_offer(
     show_record(_offer(services.set_offer(principal, path, **prices)), as_json=as_json)
 
 
+def _terms_of(row: Centre | Pool, kind: type[Terms]) -> Terms:
+    return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})
+
+
+def _changed(terms: Terms, **given: Any) -> Terms:
+    """The terms with what was given; what was not stays."""
+    return replace(terms, **{name: value for name, value in given.items() if value is not None})
+
+
+def _told(terms: CentreTerms | PoolTerms) -> str:
+    return ", ".join(f"{name} {value}" for name, value in asdict(terms).items())
+
+
 def _set_open(path: str, *, is_open: bool, yes: bool, as_json: bool) -> None:
     principal = person()
     text = _("{pool} takes new jobs.") if is_open else _("{pool} takes no new jobs.")
@@ -191,6 +307,7 @@ def _centre(row: Centre) -> dict[str, Any]:
         "name": row.name,
         "name_en": row.name_en,
         "operator": row.operator.slug,
+        **asdict(_terms_of(row, CentreTerms)),
         "pools": [pool.slug for pool in row.pools.all()],
     }
 
@@ -200,6 +317,7 @@ def _pool(card: PoolCard) -> dict[str, Any]:
     return {
         "pool": str(row),
         "is_open": row.is_open,
+        **asdict(_terms_of(row, PoolTerms)),
         "cpu_milli": row.cpu_milli,
         "held_cpu_milli": card.held.cpu_milli,
         "memory_bytes": row.memory_bytes,

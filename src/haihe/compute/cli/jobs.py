@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-import tomllib
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +11,14 @@ from typing import Annotated, Any
 import typer
 from django.utils.translation import gettext as _
 
-from haihe.compute.domain import FINAL, MILLI, JobState, parse_input, spec_from
+from haihe.compute.cli.options import takes_job
+from haihe.compute.domain import FINAL, JobState, spec_from
+from haihe.compute.domain.choice import Choice, Term, choice_from, reason_of
 from haihe.compute.errors import BadJobSpec
 from haihe.compute.labels import bill_rows
 from haihe.compute.models import Attempt, Job, Quote
 from haihe.compute.services import jobs as services
+from haihe.compute.services.explain import explain_job
 from haihe.compute.services.quotes import find_quote, request_quote
 from haihe.compute.tasks import Dispatcher, run_until_idle
 from haihe.kernel.errors import InvalidField
@@ -41,27 +43,11 @@ from haihe.policy.services import authorize
 quote = typer.Typer(help="Quotes: what a job would cost at most, and why.", no_args_is_help=True)
 job = typer.Typer(help="Jobs: submit, watch, cancel, read.", no_args_is_help=True)
 
-MIB = 1024**2
 PAUSE_S = 0.2
 HINT_AFTER_S = 5
 DISPATCH_ROUNDS = 1_000_000
 JOB_FAILED = 1
 
-Words = Annotated[
-    list[str], typer.Argument(help="A job as FILE.toml; or, after --, the command to run.")
-]
-Organisation = Annotated[str, typer.Option(help="Slug of the organisation that pays.")]
-Contract = Annotated[str, typer.Option(help="Number of a signed contract.")]
-Name = Annotated[str, typer.Option(help="What the job is called.")]
-Cpu = Annotated[float | None, typer.Option(help="CPUs, in steps of 0.001.")]
-Gpu = Annotated[float | None, typer.Option(help="GPUs, in steps of 0.001.")]
-MemoryMib = Annotated[int | None, typer.Option(help="Memory in MiB.")]
-Minutes = Annotated[int | None, typer.Option(help="Minutes at most.")]
-OutputMib = Annotated[int | None, typer.Option(help="Output at most, in MiB.")]
-Input = Annotated[
-    list[str] | None, typer.Option(help="name=dataset@version; may be given several times.")
-]
-Env = Annotated[list[str] | None, typer.Option(help="NAME=VALUE; may be given several times.")]
 Dispatch = Annotated[bool, typer.Option(help="Dispatch jobs in this process while waiting.")]
 
 
@@ -69,34 +55,12 @@ Dispatch = Annotated[bool, typer.Option(help="Dispatch jobs in this process whil
 
 
 @quote.command("request")
+@takes_job
 def request(
-    words: Words,
-    organisation: Organisation = "",
-    contract: Contract = "",
-    name: Name = "",
-    cpu: Cpu = None,
-    gpu: Gpu = None,
-    memory_mib: MemoryMib = None,
-    minutes: Minutes = None,
-    output_mib: OutputMib = None,
-    input: Input = None,  # noqa: A002 (the option's name)
-    env: Env = None,
+    asked: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
     """Ask what a job would cost at most; nothing is held."""
-    asked = _asked(
-        words,
-        organisation=organisation,
-        contract=contract,
-        name=name,
-        cpu_milli=_scaled(cpu, MILLI),
-        gpu_milli=_scaled(gpu, MILLI),
-        memory_bytes=_scaled(memory_mib, MIB),
-        wall_s=_scaled(minutes, 60),
-        output_bytes=_scaled(output_mib, MIB),
-        inputs=[parse_input(text) for text in input or ()],
-        environment=dict(_variable(text) for text in env or ()),
-    )
     _show_quote(_request(person(), asked), as_json=as_json)
 
 
@@ -152,53 +116,22 @@ def show_job(job_id: str, as_json: AsJson = False) -> None:
 
 
 @job.command("submit")
+@takes_job
 def submit(
-    words: Words,
-    organisation: Organisation = "",
-    contract: Contract = "",
-    name: Name = "",
-    cpu: Cpu = None,
-    gpu: Gpu = None,
-    memory_mib: MemoryMib = None,
-    minutes: Minutes = None,
-    output_mib: OutputMib = None,
-    input: Input = None,  # noqa: A002 (the option's name)
-    env: Env = None,
+    asked: dict[str, Any],
     priority: Annotated[int, typer.Option(help="-100 to 100; higher goes first.")] = 0,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Quote a job, show the bill, and submit it."""
-    asked = _asked(
-        words,
-        organisation=organisation,
-        contract=contract,
-        name=name,
-        cpu_milli=_scaled(cpu, MILLI),
-        gpu_milli=_scaled(gpu, MILLI),
-        memory_bytes=_scaled(memory_mib, MIB),
-        wall_s=_scaled(minutes, 60),
-        output_bytes=_scaled(output_mib, MIB),
-        inputs=[parse_input(text) for text in input or ()],
-        environment=dict(_variable(text) for text in env or ()),
-    )
     submitted = _submit(person(), asked, priority=priority, yes=yes)
     show_record(_job(submitted), as_json=as_json)
 
 
 @job.command("run")
+@takes_job
 def run(
-    words: Words,
-    organisation: Organisation = "",
-    contract: Contract = "",
-    name: Name = "",
-    cpu: Cpu = None,
-    gpu: Gpu = None,
-    memory_mib: MemoryMib = None,
-    minutes: Minutes = None,
-    output_mib: OutputMib = None,
-    input: Input = None,  # noqa: A002 (the option's name)
-    env: Env = None,
+    asked: dict[str, Any],
     dispatch: Dispatch = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -207,19 +140,6 @@ def run(
 
     Ends with exit code 1 if the job did not succeed. Interrupting it leaves the job running.
     """
-    asked = _asked(
-        words,
-        organisation=organisation,
-        contract=contract,
-        name=name,
-        cpu_milli=_scaled(cpu, MILLI),
-        gpu_milli=_scaled(gpu, MILLI),
-        memory_bytes=_scaled(memory_mib, MIB),
-        wall_s=_scaled(minutes, 60),
-        output_bytes=_scaled(output_mib, MIB),
-        inputs=[parse_input(text) for text in input or ()],
-        environment=dict(_variable(text) for text in env or ()),
-    )
     principal = person()
     submitted = _submit(principal, asked, priority=0, yes=yes)
     with Dispatcher() if dispatch else nullcontext() as dispatcher:
@@ -227,6 +147,22 @@ def run(
     show_record(_job(ended), as_json=as_json)
     if ended.state != JobState.SUCCEEDED:
         raise typer.Exit(JOB_FAILED)
+
+
+@job.command("explain")
+def explain(job_id: str, as_json: AsJson = False) -> None:
+    """Say why a job is where it is, or why it waits: every centre with every term."""
+    found = explain_job(caller(), job_id)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    out.print(translated(found.sentence))
+    for placed in [found.quoted, *found.placements]:
+        mark = "" if placed.is_replayed else _("; its facts do not lead there again")
+        title = f"{placed.at:%Y-%m-%d %H:%M:%S} {placed.occasion}{mark}"
+        _show_choice(placed.choice, title)
+    if found.present is not None:
+        _show_choice(found.present, _("now"))
 
 
 @job.command("log")
@@ -310,35 +246,6 @@ def dispatch_jobs(
 # --- helpers -------------------------------------------------------------------------------------
 
 
-def _asked(words: list[str], **options: Any) -> dict[str, Any]:
-    """A job from a file or a command, and options, of which those given win."""
-    if len(words) == 1 and words[0].endswith(".toml"):
-        data = _read_toml(Path(words[0]))
-    else:
-        data = {"command": words}
-    return data | {
-        name: value for name, value in options.items() if value not in (None, "", [], {})
-    }
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadJobSpec(field=f"file {path}", rule=f"cannot be read: {error}") from None
-
-
-def _scaled(value: float | None, unit: int) -> int | None:
-    return None if value is None else round(value * unit)
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise BadJobSpec(field="environment", rule="must read NAME=VALUE")
-    return name, value
-
-
 def _request(principal: Principal, asked: dict[str, Any]) -> Quote:
     spec = {
         name: value for name, value in asked.items() if name not in ("organisation", "contract")
@@ -385,6 +292,26 @@ def _payers(shares: list[dict[str, Any]], text: str) -> list[str]:
         )
         for share in shares
     ]
+
+
+def _show_choice(choice: Choice, title: str) -> None:
+    """Each pool with its terms, the chosen one marked; a pool that may not, with the reason."""
+    out.print(f"\n{title}: {choice.objective} -> {choice.chosen or _('no pool')}")
+    rows = []
+    for verdict in choice.verdicts:
+        terms = {
+            f"{term.name} ({term.unit}) x{term.weight:g}": _term(term) for term in verdict.terms
+        }
+        why = "; ".join(translated(reason_of(verdict.pool, check)) for check in verdict.failed)
+        mark = "*" if verdict.pool == choice.chosen else ""
+        rows.append({"pool": f"{verdict.pool}{mark}", "score": verdict.score, **terms, "why": why})
+    columns = list(dict.fromkeys(name for row in rows for name in row if name != "why"))
+    show_rows(rows, columns=[*columns, "why"], as_json=False)
+
+
+def _term(term: Term) -> str:
+    value = "?" if term.value is None else f"{term.value:g}"
+    return f"{value}: {term.score:.3f}"
 
 
 def _follow(
@@ -438,6 +365,7 @@ def _show_quote(row: Quote, *, as_json: bool) -> None:
     )
     for line in _bill(row):
         out.print(line)
+    _show_choice(choice_from(row.comparison["result"]), _("Comparison of centres"))
 
 
 def _quote(row: Quote) -> dict[str, Any]:
@@ -452,6 +380,7 @@ def _quote(row: Quote) -> dict[str, Any]:
         "lines": row.lines,
         "paid_by": row.shares,
         "reasons": row.reasons,
+        "comparison": row.comparison["result"],
         "expires_at": row.expires_at,
     }
 
@@ -476,6 +405,7 @@ def _attempt(row: Attempt) -> dict[str, Any]:
     usage = getattr(row, "usage", None)
     return {
         "number": row.number,
+        "pool": str(row.pool),
         "state": row.state,
         "end_reason": row.end_reason,
         "exit_code": row.exit_code,

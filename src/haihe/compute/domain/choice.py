@@ -138,6 +138,11 @@ class Verdict:
         return all(check.passed for check in self.checks)
 
     @property
+    def fits(self) -> bool:
+        """Whether nothing but a lack of room keeps the job from there."""
+        return all(check.passed for check in self.checks if check.name != "room")
+
+    @property
     def failed(self) -> list[Check]:
         """The filters that keep the job from there."""
         return [check for check in self.checks if not check.passed]
@@ -207,6 +212,20 @@ def facts_from(kept: Mapping[str, Any]) -> PoolFacts:
 def replay(facts: Mapping[str, Any]) -> Choice:
     """The choice that follows from kept facts."""
     return choose(Wish(**facts["wish"]), [facts_from(kept) for kept in facts["pools"]])
+
+
+def choice_from(kept: Mapping[str, Any]) -> Choice:
+    """A choice, read from JSON."""
+    verdicts = [
+        Verdict(
+            one["pool"],
+            [Check(**check) for check in one["checks"]],
+            [Term(**term) for term in one["terms"]],
+            one["score"],
+        )
+        for one in kept["verdicts"]
+    ]
+    return Choice(kept["objective"], verdicts, kept["chosen"], kept["weights"])
 
 
 def reason_of(pool: str, check: Check) -> str:

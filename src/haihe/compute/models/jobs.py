@@ -53,6 +53,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         newest = sorted(found, reverse=True)[:limit]
         return list(self.filter(pk__in=newest).order_by("-pk"))
 
+    def count_unfinished(self) -> dict[str, int]:
+        """How many jobs are in which state, of those that have not ended."""
+        unfinished = self.filter(finished_at=None).values_list("state")
+        return dict(unfinished.annotate(models.Count("pk")).order_by("state"))
+
     def waiting(self) -> Self:
         """Jobs to start, the first in line first."""
         return self.filter(state=JobState.QUEUED).order_by("-priority", "pk")
@@ -103,7 +108,7 @@ class Job(Entity):
 
     def tries(self) -> models.QuerySet[Attempt]:
         """The job's attempts with their usage records, the first one first."""
-        return self.attempts.select_related("usage").order_by("number")
+        return self.attempts.select_related("usage", "pool__centre").order_by("number")
 
     def resource(self) -> Resource:
         """The job as a policy sees it: who submitted it owns it, who ran it is a party."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
 
+from haihe.compute.domain.telemetry import Point
 from haihe.compute.models.centres import Centre, Pool
 from haihe.compute.models.jobs import Job
 from haihe.kernel.models import Entity
@@ -70,9 +72,9 @@ class Agent(Entity):
 class SampleQuerySet(models.QuerySet["Sample"]):
     """Reads of telemetry."""
 
-    def between(self, pool: Pool, metric: str, since: datetime, until: datetime) -> Self:
-        """A pool's samples of one metric, the oldest first."""
-        return self.filter(pool=pool, metric=metric, at__gte=since, at__lt=until).order_by("at")
+    def since(self, pools: Iterable[Pool], at: datetime) -> Self:
+        """The samples of pools from an instant on, the oldest first."""
+        return self.filter(pool__in=list(pools), at__gte=at).order_by("at")
 
 
 class Sample(models.Model):
@@ -96,6 +98,11 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric} {self.mean}"
+
+    @property
+    def point(self) -> Point:
+        """What it says, apart from whose it is."""
+        return Point(self.at, self.mean, self.low, self.high, self.count)
 
 
 class Decision(Entity):

@@ -13,7 +13,7 @@ from haihe.compute.placement.state import Flags, Floats, Ints
 from haihe.kernel.errors import InvalidField
 
 TYPICAL_SHARE = 0.95
-TYPICAL_LIMIT = 1_000
+TYPICAL_LIMIT = 400
 
 History = Mapping[Request, int]
 

@@ -24,6 +24,8 @@ from haihe.compute.placement.model import GPU_MILLI
 from haihe.compute.placement.state import Floats, Ints
 
 STEPS_PER_GPU = 1_000_000
+PAIRS_LIMIT = 20_000  # of a room and a size that fits there
+GRIDS_MILLI = (1, 10, 20, 50)
 
 
 def worth_of_pieces(mix: Mix) -> Ints:
@@ -31,7 +33,7 @@ def worth_of_pieces(mix: Mix) -> Ints:
     shared = (mix.gpus == 1) & (mix.gpu_milli < GPU_MILLI)
     worth = np.zeros(GPU_MILLI + 1)
     if shared.any():
-        sizes, which = np.unique(mix.gpu_milli[shared], return_inverse=True)
+        sizes, which = np.unique(_on_grid(mix.gpu_milli[shared]), return_inverse=True)
         demand = np.bincount(which, weights=mix.share[shared]).astype(np.float64)
         prices = cutting_prices(sizes, demand)
         for room in range(1, GPU_MILLI + 1):
@@ -40,6 +42,17 @@ def worth_of_pieces(mix: Mix) -> Ints:
             worth[room] = max(worth[room - 1], best)
     worth[GPU_MILLI] = 1.0
     return np.rint(worth * STEPS_PER_GPU).astype(np.int64)
+
+
+def _on_grid(sizes: Ints) -> Ints:
+    """Sizes rounded up to the finest grid on which they make a small enough programme."""
+    for grid in GRIDS_MILLI:
+        rounded: Ints = -(-sizes // grid) * grid
+        different = np.unique(rounded)
+        unit = gcd(GPU_MILLI, *different.tolist())
+        if len(different) * (GPU_MILLI // unit) <= PAIRS_LIMIT:
+            break
+    return rounded
 
 
 def cutting_prices(sizes: Ints, demand: Floats) -> Floats:

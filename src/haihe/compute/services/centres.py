@@ -12,6 +12,7 @@ from django.db import IntegrityError
 from django.db.models import Prefetch, QuerySet
 
 from haihe.compute.domain import Capacity
+from haihe.compute.domain.terms import CentreTerms, PoolTerms
 from haihe.compute.errors import NotVerified, Taken
 from haihe.compute.models import Centre, Offer, Pool, Reservation
 from haihe.compute.services.embedded import embed_agent
@@ -29,10 +30,17 @@ from haihe.policy.services import authorize
 NAME_LENGTH = 200
 GPU_MODEL_LENGTH = 80
 CAPACITY_LIMIT = 1_000_000_000_000_000
+UNSAID_OF_CENTRE, UNSAID_OF_POOL = CentreTerms(), PoolTerms()
 
 
 def create_centre(
-    principal: Principal, *, operator: str, slug: str, name: str, name_en: str = ""
+    principal: Principal,
+    *,
+    operator: str,
+    slug: str,
+    name: str,
+    name_en: str = "",
+    terms: CentreTerms = UNSAID_OF_CENTRE,
 ) -> Centre:
     """Connect a centre. Its operator's credit code must have been confirmed."""
     organisation = find_organisation(principal, operator)
@@ -41,15 +49,27 @@ def create_centre(
     check_slug(slug, field="slug")
     if not name.strip() or max(len(name), len(name_en)) > NAME_LENGTH:
         raise InvalidField(field="name", value=name[:40], rule="give 1 to 200 characters")
+    terms.check()
     with unit_of_work():
         try:
             centre = Centre.objects.create(
-                operator=organisation, slug=slug, name=name, name_en=name_en
+                operator=organisation, slug=slug, name=name, name_en=name_en, **asdict(terms)
             )
         except IntegrityError:
             raise Taken(kind="centre", name=slug) from None
         _record_centre("centre.connected", principal, centre, {"slug": slug, "name": name})
     return centre
+
+
+def update_centre(principal: Principal, slug: str, terms: CentreTerms) -> Centre:
+    """Say anew where a centre is, how clean its power is, how fast data gets there."""
+    centre = find_centre(principal, slug)
+    authorize(principal, "centre.update", centre.resource())
+    terms.check()
+    with unit_of_work():
+        Centre.objects.filter(pk=centre.pk).update(**asdict(terms))
+        _record_centre("centre.updated", principal, centre, asdict(terms))
+    return find_centre(principal, slug)
 
 
 def create_pool(
@@ -61,8 +81,9 @@ def create_pool(
     memory_bytes: int,
     gpu_milli: int = 0,
     gpu_model: str = "",
+    terms: PoolTerms = UNSAID_OF_POOL,
 ) -> Pool:
-    """Add a pool of local processes to a centre."""
+    """Add a pool to a centre; until an agent joins, the platform's own process speaks for it."""
     centre = find_centre(principal, centre_slug)
     authorize(principal, "centre.update", centre.resource())
     check_slug(slug, field="slug")
@@ -70,12 +91,13 @@ def create_pool(
     if len(gpu_model) > GPU_MODEL_LENGTH:
         rule = f"give at most {GPU_MODEL_LENGTH} characters"
         raise InvalidField(field="gpu_model", value=gpu_model[:40], rule=rule)
+    _check_terms(terms)
     with unit_of_work():
         try:
             pool = Pool.objects.create(
                 centre=centre,
                 slug=slug,
-                backend=Pool.Backend.LOCAL,
+                **_columns(terms),
                 cpu_milli=cpu_milli,
                 memory_bytes=memory_bytes,
                 gpu_milli=gpu_milli,
@@ -84,8 +106,21 @@ def create_pool(
         except IntegrityError:
             raise Taken(kind="pool", name=f"{centre_slug}/{slug}") from None
         embed_agent(centre)
-        _record_centre("pool.added", principal, centre, {"pool": slug, **asdict(pool.capacity)})
+        data = {"pool": slug, "backend": pool.backend, **asdict(pool.capacity)}
+        _record_centre("pool.added", principal, centre, data)
     return pool
+
+
+def update_pool(principal: Principal, pool_path: str, terms: PoolTerms) -> Pool:
+    """Say anew how a pool is reached, what it has, whom it takes. What runs there goes on."""
+    pool = find_pool(principal, pool_path)
+    authorize(principal, "centre.update", pool.centre.resource())
+    _check_terms(terms)
+    with unit_of_work():
+        Pool.objects.filter(pk=pool.pk).update(**_columns(terms))
+        data = {"pool": pool.slug, **_columns(terms)}
+        _record_centre("pool.updated", principal, pool.centre, data)
+    return find_pool(principal, pool_path)
 
 
 def set_pool_open(principal: Principal, pool_path: str, *, is_open: bool) -> Pool:
@@ -205,6 +240,17 @@ def _check_capacity(capacity: Capacity) -> None:
         if not least <= value <= CAPACITY_LIMIT:
             rule = f"give a whole number {least} to {CAPACITY_LIMIT}"
             raise InvalidField(field=field, value=value, rule=rule)
+
+
+def _check_terms(terms: PoolTerms) -> None:
+    terms.check()
+    if terms.backend not in Pool.Backend.values:
+        rule = f"give one of {', '.join(Pool.Backend.values)}"
+        raise InvalidField(field="backend", value=terms.backend[:40], rule=rule)
+
+
+def _columns(terms: PoolTerms) -> dict[str, Any]:
+    return {**asdict(terms), "software": sorted(set(terms.software))}
 
 
 def _check_verified(organisation: Organisation) -> None:

@@ -239,6 +239,15 @@ class View:
             ]
         return facts, choose(kind.wish, facts)
 
+    def choice_with_room(self, kind: Kind) -> Choice:
+        """What follows for a kind if only pools may have it that have room for it now."""
+        need = _need(kind.wish)
+        facts = [
+            replace(fact, has_room=not fact.free.shortfall(need))
+            for fact in self.choice_of(kind)[0]
+        ]
+        return choose(kind.wish, facts)
+
     def job_class(self, kind: Kind, choice: Choice) -> JobClass:
         """A kind as planning sees it: the pools that it may go to, the best first."""
         numbers = {str(pool.pool): number for number, pool in enumerate(self.seen)}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
 
 from haihe.compute.agent.messages import PoolFault, PoolItem
+from haihe.compute.domain.telemetry import KEPT, SPAN_S, Point, condense, span_of
 from haihe.compute.models import Centre, Node, Pool, Sample
 from haihe.kernel.clock import now
+from haihe.kernel.work import unit_of_work
 
-SPAN_S = 60
 _NODE_FIELDS = (
     "condition", "reason", "cpu_milli", "memory_bytes", "gpus", "gpu_model",
     "used_cpu_milli", "used_memory_bytes", "used_gpu_milli", "reported_at",
@@ -66,32 +70,47 @@ def _keep_nodes(pool: Pool, item: PoolItem) -> None:
 
 def _keep_samples(pool: Pool, metrics: dict[str, float]) -> None:
     """Add to the present minute's samples."""
-    second = int(now().timestamp())
-    at = datetime.fromtimestamp(second - second % SPAN_S, UTC)
+    at = span_of(now(), SPAN_S)
     there = {
         sample.metric: sample for sample in Sample.objects.filter(pool=pool, span_s=SPAN_S, at=at)
     }
-    fresh = []
     for metric, value in metrics.items():
-        sample = there.get(metric)
-        if sample is None:
-            fresh.append(
-                Sample(
-                    pool=pool,
-                    metric=metric,
-                    span_s=SPAN_S,
-                    at=at,
-                    mean=value,
-                    low=value,
-                    high=value,
-                )
-            )
-            continue
-        sample.mean = (sample.mean * sample.count + value) / (sample.count + 1)
-        sample.low, sample.high = min(sample.low, value), max(sample.high, value)
-        sample.count += 1
-    Sample.objects.bulk_create(fresh)
-    Sample.objects.bulk_update(
-        [sample for metric, sample in there.items() if metric in metrics],
-        ["mean", "low", "high", "count"],
+        old = there.get(metric)
+        points = [Point(at, value, value, value)] + ([old.point] if old is not None else [])
+        [there[metric]] = (_sample(pool.pk, metric, SPAN_S, p) for p in condense(points, SPAN_S))
+    _write([there[metric] for metric in metrics])
+
+
+def thin_out(at: datetime) -> str:
+    """Put samples that have grown old into longer spans, and drop the oldest.
+
+    Each step is one transaction, so that a reading is in one span, whatever happens.
+    """
+    gone = 0
+    for (span_s, kept), (longer_s, _) in pairwise(KEPT):
+        old = Sample.objects.filter(span_s=span_s, at__lt=span_of(at - kept, longer_s))
+        for pool, metric in list(old.values_list("pool", "metric").distinct()):
+            with unit_of_work():
+                rows = old.select_for_update().filter(pool=pool, metric=metric)
+                points = [row.point for row in rows]
+                longer = Sample.objects.filter(pool=pool, metric=metric, span_s=longer_s)
+                since = span_of(min(point.at for point in points), longer_s) if points else at
+                points += [row.point for row in longer.filter(at__gte=since)]
+                _write([_sample(pool, metric, longer_s, p) for p in condense(points, longer_s)])
+                gone += rows.delete()[0]
+    span_s, kept = KEPT[-1]
+    gone += Sample.objects.filter(span_s=span_s, at__lt=at - kept).delete()[0]
+    return f"{gone} samples thinned out"
+
+
+def _sample(pool_id: UUID, metric: str, span_s: int, point: Point) -> Sample:
+    return Sample(pool_id=pool_id, metric=metric, span_s=span_s, **asdict(point))
+
+
+def _write(samples: list[Sample]) -> None:
+    Sample.objects.bulk_create(
+        samples,
+        update_conflicts=True,
+        unique_fields=["pool", "metric", "span_s", "at"],
+        update_fields=["mean", "low", "high", "count"],
     )

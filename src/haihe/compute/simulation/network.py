@@ -124,23 +124,20 @@ class Network(_Part):
 
     def with_nodes(self, count: int, *, at: str = "") -> Network:
         """The network with ``count`` nodes more in one pool, of that pool's kind."""
-        name = self._one_of([name for name, _, _ in self.pools], at)
-        return self._grown(name, count)
+        return self._grown(self._one_of([name for name, _, _ in self.pools], at), count)
 
     def with_gpus(self, count: int, *, at: str = "") -> Network:
         """The network with at least ``count`` GPUs more in one pool, in whole nodes."""
         gpus = {name: pool.gpus for name, _, pool in self.pools if pool.gpus}
+        if not gpus:
+            raise BadNetwork(path="--add-gpus", field="network", rule="has no pool with GPUs")
         name = self._one_of(list(gpus), at)
         return self._grown(name, math.ceil(count / gpus[name]))
 
     def _one_of(self, names: Sequence[str], at: str) -> str:
-        if at in names:
-            return at
-        if at or not names:
-            raise MissingRecord(kind="pool", id=at or "with GPUs")
-        if len(names) > 1:
-            raise BadNetwork(path="--at", field="pool", rule=f"must be one of {', '.join(names)}")
-        return names[0]
+        if at in names or (not at and len(names) == 1):
+            return at or names[0]
+        raise BadNetwork(path="--at", field="pool", rule=f"must be one of {', '.join(names)}")
 
     def _grown(self, name: str, count: int) -> Network:
         centres = []

@@ -1,8 +1,8 @@
 """Fragmentation: how the jobs of a replay lie on the nodes of a pool, and what that leaves.
 
 The replay counts a pool as one amount. Here each job that ran in it is put on nodes at its start
-and taken off at its end, by the packing engine that production uses, and the GPUs that are idle and
-that a typical request could not use are measured: the fragmentation of Q. Weng et al., "Beware of
+and taken off at its end, by the packing engine under FGD, and the GPUs that are idle and that a
+typical request could not use are measured: the fragmentation of Q. Weng et al., "Beware of
 Fragmentation", 2023. A job that is larger than a node takes several. One that finds no room at its
 start, though the pool as a whole had it, is counted as ``scattered``: on real nodes it would have
 had to wait.

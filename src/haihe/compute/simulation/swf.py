@@ -86,13 +86,13 @@ def read_swf(path: Path) -> SwfLog:
     """
     values, lines, header = array("d"), array("q"), dict[str, int]()
     for number, line in _lines(path):
-        if line.startswith(b";"):
-            found = _HEADER.match(line) if len(header) < MAX_HEADER_LINES else None
-            if found:
-                header.setdefault(found[1].decode(), int(found[2]))
-            continue
         fields = line.split()
         if not fields:
+            continue
+        if fields[0].startswith(b";"):
+            found = _HEADER.match(line.strip()) if len(header) < MAX_HEADER_LINES else None
+            if found:
+                header.setdefault(found[1].decode(), int(found[2]))
             continue
         if len(fields) != COLUMNS:
             rule = f"has {len(fields)} columns; the format has {COLUMNS}"

@@ -196,9 +196,13 @@ def _hand_over(folder: Path, user: str) -> None:
     folder.chmod(0o711)
     modes = {"work": 0o700, "work/tmp": 0o700, "outputs": 0o700, "run": 0o700, "log.txt": 0o600}
     for name, mode in {**modes, RUN: 0o400}.items():
-        os.chown(folder / name, entry.pw_uid, entry.pw_gid)
-        (folder / name).chmod(mode)
-    _give_to_read(folder / "inputs", entry)
+        _give(folder / name, entry, mode)
+    for _, _, names, inside in os.fwalk(folder / "inputs"):
+        os.fchown(inside, entry.pw_uid, entry.pw_gid)
+        os.fchmod(inside, 0o500)
+        for name in names:
+            if not stat.S_ISLNK(os.stat(name, dir_fd=inside, follow_symlinks=False).st_mode):
+                _give(name, entry, 0o400, inside=inside)
     groups = [group.gr_gid for group in grp.getgrall() if user in group.gr_mem]
     can = subprocess.run(  # noqa: S603 (a program of the system's)
         ["/usr/bin/test", "-w", str(folder / "work")],
@@ -208,12 +212,17 @@ def _hand_over(folder: Path, user: str) -> None:
         raise Refusal(f"{user} cannot enter {folder}: open the folders above it for all to pass")
 
 
-def _give_to_read(top: Path, entry: pwd.struct_passwd) -> None:
-    for root, _, files in os.walk(top):
-        for path, mode in [(Path(root), 0o500), *((Path(root, name), 0o400) for name in files)]:
-            os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
-            if not path.is_symlink():
-                path.chmod(mode)
+def _give(
+    path: Path | str, entry: pwd.struct_passwd, mode: int, *, inside: int | None = None
+) -> None:
+    """By its handle: a job of this folder may run already, and put a link in the path's place."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(path, flags, dir_fd=inside)
+    try:
+        os.fchown(handle, entry.pw_uid, entry.pw_gid)
+        os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
 
 
 def _own_name() -> str:

@@ -1,0 +1,133 @@
+"""Why a job went where it went, and why one waits: every pool with every term.
+
+What is told of a placement was kept when it was made, and is computed again from its facts; what is
+told of a waiting job is what a dispatch round would find now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from haihe.compute.domain import AttemptState, JobState
+from haihe.compute.domain.choice import Choice, choice_from, reason_of, replay
+from haihe.compute.models import Attempt, Decision, Job
+from haihe.compute.services.dispatch import View
+from haihe.compute.services.jobs import find_job
+from haihe.compute.services.kinds import read_kind
+from haihe.kernel.clock import now
+from haihe.policy.domain import Principal
+from haihe.policy.services import authorize
+
+
+class Waits(StrEnum):
+    """For what a job waits; the first that holds."""
+
+    POOL = "pool"  # no pool may have it now
+    ROOM = "room"  # pools may have it, and none has room, or others come first
+    AGENT = "agent"  # it was offered, and the centre's agent has not taken it yet
+    SCHEDULER = "scheduler"  # the centre's own scheduler keeps it waiting
+    NOTHING = "nothing"  # it runs, or is over
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One placement: why that pool. ``is_replayed`` says that the kept facts lead there again."""
+
+    at: datetime
+    occasion: str
+    choice: Choice
+    is_replayed: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that can be said of where a job is.
+
+    ``present`` is what a round would find for it now, for a job that waits in the queue, with
+    ``ahead`` as how many jobs that could use the same pools come before it by priority and age.
+    """
+
+    job: Job
+    waits_for: Waits
+    sentence: str
+    ahead: int
+    quoted: Placed
+    placements: Sequence[Placed]
+    present: Choice | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The explanation as JSON."""
+        return {
+            "job": str(self.job.pk),
+            "state": self.job.state,
+            "pool": str(self.job.pool),
+            "waits_for": self.waits_for,
+            "sentence": self.sentence,
+            "ahead": self.ahead,
+            "quoted": _placed_as_dict(self.quoted),
+            "placements": [_placed_as_dict(one) for one in self.placements],
+            "present": self.present.as_dict() if self.present else None,
+        }
+
+
+def explain_job(principal: Principal, job_id: str | UUID) -> Explanation:
+    """Why a job is where it is, for its organisation: what it may pay is in the answer."""
+    job = find_job(principal, job_id)
+    authorize(principal, "quote.read", job.quote.resource())
+    decisions = Decision.objects.filter(job=job).order_by("pk")
+    quoted = _placed(job.quote.created_at, "quoted", job.quote.comparison)
+    placements = [_placed(row.created_at, row.occasion, vars(row)) for row in decisions]
+    present, ahead = None, 0
+    if job.state == JobState.QUEUED and job.kind is not None:
+        present = View.of(now()).choice_with_room(read_kind(job.kind))
+        ahead = _ahead_of(job)
+    waits_for, sentence = _why(job, present, ahead)
+    return Explanation(job, waits_for, sentence, ahead, quoted, placements, present)
+
+
+def _why(job: Job, present: Choice | None, ahead: int) -> tuple[Waits, str]:
+    """For what a job waits, and the sentence that says so."""
+    if present is not None:
+        able = [verdict for verdict in present.verdicts if verdict.fits]
+        if able:
+            best = max(able, key=lambda verdict: (verdict.score or 0.0, verdict.pool))
+            return Waits.ROOM, f"{ahead} jobs are before it; the best pool for it is {best.pool}"
+        nearest = min(present.verdicts, key=lambda verdict: len(verdict.failed), default=None)
+        if nearest is None:
+            return Waits.POOL, "no pool may have it now"
+        return Waits.POOL, reason_of(nearest.pool, nearest.failed[0])
+    attempt = job.attempts.filter(state=AttemptState.STARTING).first()
+    if job.state == JobState.STARTING and attempt is not None:
+        return _why_starting(attempt)
+    return Waits.NOTHING, f"it is {job.state}"
+
+
+def _why_starting(attempt: Attempt) -> tuple[Waits, str]:
+    if attempt.claimed_at is None:
+        return Waits.AGENT, f"{attempt.pool}: its agent has not taken the job yet"
+    if attempt.pending_reason:
+        return Waits.SCHEDULER, f"{attempt.pool}: its scheduler says {attempt.pending_reason}"
+    return Waits.SCHEDULER, f"{attempt.pool}: its scheduler has the job"
+
+
+def _ahead_of(job: Job) -> int:
+    """Waiting jobs that may go where this one may, and come before it by priority or age."""
+    pools = {bid.pool_id for bid in read_kind(job.kind).bids} if job.kind else set()
+    before = Q(priority__gt=job.priority) | Q(priority=job.priority, pk__lt=job.pk)
+    return Job.objects.waiting().filter(before, pool__in=pools).count()
+
+
+def _placed(at: datetime, occasion: str, kept: dict[str, Any]) -> Placed:
+    choice = choice_from(kept["result"])
+    return Placed(at, occasion, choice, replay(kept["facts"]).as_dict() == choice.as_dict())
+
+
+def _placed_as_dict(one: Placed) -> dict[str, Any]:
+    return {**asdict(one), "at": one.at.isoformat()}

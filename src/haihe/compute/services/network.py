@@ -1,0 +1,314 @@
+"""The network as it is: every centre and pool with what is known of it, and how old that is."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from haihe.compute.domain import HOUR_MS, Capacity, JobState
+from haihe.compute.domain.accelerators import card_hours
+from haihe.compute.domain.telemetry import KEPT, Point, condense
+from haihe.compute.models import (
+    Agent,
+    Centre,
+    Job,
+    MaintenanceWindow,
+    Node,
+    Offer,
+    Pool,
+    Reservation,
+    Sample,
+)
+from haihe.compute.services.centres import find_pool, list_centres, offers_at
+from haihe.compute.services.embedded import EMBEDDED
+from haihe.compute.services.facts import SILENT_AFTER
+from haihe.kernel.clock import now
+from haihe.policy.domain import Principal
+
+FORMAT = "haihe.network/1"
+FRESH_FOR = timedelta(minutes=5)
+POINTS_LIMIT = 350
+NOTHING = Capacity(0, 0, 0)
+
+
+class PoolState(StrEnum):
+    """Whether a pool takes jobs, and if not, why; the first that holds."""
+
+    CLOSED = "closed"  # its operator takes no jobs
+    SILENT = "silent"  # its agent is not heard of
+    FAULT = "fault"  # its agent says that the scheduler does not answer
+    MAINTENANCE = "maintenance"
+    OPEN = "open"
+
+
+class Watts(StrEnum):
+    """Where a figure of power comes from."""
+
+    MEASURED = "measured"
+    MODELLED = "modelled"  # between what the operator says of the idle and the busy pool
+
+
+@dataclass(frozen=True)
+class PoolCondition:
+    """One pool, now. Shares are 0 to 1; None is what is not known.
+
+    ``age_s`` is how long ago its agent last reported; ``is_stale`` says that this is too long for
+    the figures to be believed. ``waiting`` are jobs in Haihe's queue for it, ``pending`` those in
+    the scheduler's own, and ``running`` what the scheduler runs, from whomever.
+    """
+
+    pool: Pool
+    state: PoolState
+    age_s: float | None
+    is_stale: bool
+    held: Capacity
+    nodes: Mapping[str, int]
+    used: Mapping[str, float]
+    waiting: int
+    offer: Offer | None
+    watts: float | None
+    watts_source: Watts | None
+    maintenance: MaintenanceWindow | None
+
+    @property
+    def cards(self) -> float:
+        """Accelerators, each counted as the part of one A100 that its peak is."""
+        return float(card_hours(self.pool.gpu_milli * HOUR_MS, self.pool.gpu_model))
+
+
+@dataclass(frozen=True)
+class CentreCondition:
+    """One centre, now; ``seen_s`` is how long ago its agent spoke, 0 if that is the platform."""
+
+    centre: Centre
+    agent: Agent | None
+    seen_s: float | None
+    pools: Sequence[PoolCondition]
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the platform's own process speaks for it."""
+        return self.agent is not None and self.agent.public_key.startswith(EMBEDDED)
+
+
+@dataclass(frozen=True)
+class Network:
+    """All centres at one instant, and how many jobs are in which state."""
+
+    at: datetime
+    centres: Sequence[CentreCondition]
+    jobs: Mapping[str, int]
+
+
+def look_at_network(principal: Principal, *, centre: str = "") -> Network:
+    """Every centre, or one, with its pools; for everybody, as prices and capacity are public."""
+    rows = list_centres(principal)
+    centres = list(rows.filter(slug=centre) if centre else rows.order_by("slug"))
+    at = now()
+    pools = [pool for row in centres for pool in row.pools.all()]
+    agents = {row.centre_id: row for row in Agent.objects.in_force().filter(centre__in=centres)}
+    seen = {row.pk: _seen_s(agents.get(row.pk), at) for row in centres}
+    look = _Look(pools, seen, at)
+    return Network(
+        at,
+        [
+            CentreCondition(
+                row, agents.get(row.pk), seen[row.pk], [look.at_pool(p) for p in row.pools.all()]
+            )
+            for row in centres
+        ],
+        Job.objects.count_unfinished(),
+    )
+
+
+def network_as_dict(network: Network) -> dict[str, Any]:
+    """The network as JSON for another system: amounts in base units, times in UTC, ages in s."""
+    return {
+        "format": FORMAT,
+        "at": network.at.isoformat(),
+        "jobs": dict(network.jobs),
+        "centres": [
+            {
+                "slug": one.centre.slug,
+                "name": one.centre.name,
+                "name_en": one.centre.name_en,
+                "operator": one.centre.operator.slug,
+                "region": one.centre.region,
+                "is_open": one.centre.is_open,
+                "carbon_g_per_kwh": one.centre.carbon_g_per_kwh,
+                "agent": {
+                    "is_embedded": one.is_embedded,
+                    "version": one.agent.version if one.agent else "",
+                    "seen_s": one.seen_s,
+                },
+                "pools": [pool_as_dict(pool) for pool in one.pools],
+            }
+            for one in network.centres
+        ],
+    }
+
+
+def pool_as_dict(one: PoolCondition) -> dict[str, Any]:
+    """A pool as JSON."""
+    pool, window = one.pool, one.maintenance
+    return {
+        "pool": str(pool),
+        "backend": pool.backend,
+        "version": pool.version,
+        "state": one.state,
+        "fault": pool.fault,
+        "age_s": one.age_s,
+        "is_stale": one.is_stale,
+        "capacity": asdict(pool.capacity),
+        "held": asdict(one.held),
+        "gpu_model": pool.gpu_model,
+        "normalised_cards": round(one.cards, 3),
+        "software": list(pool.software),
+        "nodes": dict(one.nodes),
+        "used": {name: round(share, 4) for name, share in one.used.items()},
+        "waiting": one.waiting,
+        "pending": pool.pending,
+        "running": pool.running,
+        "offer": None if one.offer is None else asdict(one.offer.price),
+        "watts": None if one.watts is None else round(one.watts, 1),
+        "watts_source": one.watts_source,
+        "maintenance": None
+        if window is None
+        else {
+            "begins_at": window.begins_at.isoformat(),
+            "ends_at": window.ends_at.isoformat(),
+            "reason": window.reason,
+        },
+    }
+
+
+def pool_history(
+    principal: Principal, pool_path: str, *, last: timedelta = timedelta(days=7)
+) -> dict[str, list[Point]]:
+    """What was measured of a pool, by metric, in at most :data:`POINTS_LIMIT` equal spans."""
+    pool = find_pool(principal, pool_path)
+    spans = [span_s for span_s, _ in KEPT if last.total_seconds() / span_s <= POINTS_LIMIT]
+    span_s = min(spans, default=KEPT[-1][0])
+    found: dict[str, list[Point]] = defaultdict(list)
+    for sample in Sample.objects.since([pool], now() - last):
+        found[sample.metric].append(sample.point)
+    return {metric: condense(points, span_s) for metric, points in sorted(found.items())}
+
+
+def pool_gauges(metric: str) -> dict[str, float]:
+    """One figure of every pool that is heard of, by pool, for Prometheus."""
+    at = now()
+    seen = {agent.centre_id: _seen_s(agent, at) for agent in Agent.objects.in_force()}
+    pools = list(Pool.objects.select_related("centre"))
+    look = _Look(pools, seen, at)
+    found = {}
+    for one in map(look.at_pool, pools):
+        value = {**one.used, "waiting": one.waiting, "watts": one.watts}.get(metric)
+        if value is not None and not one.is_stale:
+            found[str(one.pool)] = float(value)
+    return found
+
+
+class _Look:
+    """What is read for all pools at once."""
+
+    def __init__(
+        self, pools: Sequence[Pool], seen: Mapping[UUID, float | None], at: datetime
+    ) -> None:
+        self.at, self.seen = at, seen
+        self.held = Reservation.objects.held_by_pool(pools)
+        self.offers = offers_at(pools, at)
+        self.nodes: dict[UUID, list[Node]] = defaultdict(list)
+        for node in Node.objects.filter(pool__in=pools):
+            self.nodes[node.pool_id].append(node)
+        windows = MaintenanceWindow.objects.filter(
+            pool__in=pools, withdrawn_at=None, ends_at__gt=at
+        )
+        self.windows = {row.pool_id: row for row in windows.order_by("-begins_at")}
+        self.watts = {
+            sample.pool_id: sample.mean
+            for sample in Sample.objects.since(pools, at - FRESH_FOR).filter(metric="watts")
+        }
+        waiting = Job.objects.filter(state=JobState.QUEUED, pool__in=pools)
+        self.waiting = Counter(waiting.values_list("pool_id", flat=True))
+
+    def at_pool(self, pool: Pool) -> PoolCondition:
+        age_s = None
+        if pool.reported_at is not None:
+            age_s = round(max(0.0, (self.at - pool.reported_at).total_seconds()), 1)
+        held, nodes = self.held.get(pool.pk, NOTHING), self.nodes.get(pool.pk, [])
+        used = _used(pool, held, nodes)
+        watts, source = self._watts(pool, used)
+        window = self.windows.get(pool.pk)
+        return PoolCondition(
+            pool=pool,
+            state=self._state(pool, window),
+            age_s=age_s,
+            is_stale=age_s is None or age_s > FRESH_FOR.total_seconds(),
+            held=held,
+            nodes=Counter(node.condition for node in nodes),
+            used=used,
+            waiting=self.waiting.get(pool.pk, 0),
+            offer=self.offers.get(pool.pk),
+            watts=watts,
+            watts_source=source,
+            maintenance=window,
+        )
+
+    def _state(self, pool: Pool, window: MaintenanceWindow | None) -> PoolState:
+        seen_s = self.seen.get(pool.centre_id)
+        if not (pool.is_open and pool.centre.is_open):
+            return PoolState.CLOSED
+        if seen_s is None or seen_s > SILENT_AFTER.total_seconds():
+            return PoolState.SILENT
+        if pool.fault:
+            return PoolState.FAULT
+        if window is not None and window.begins_at <= self.at:
+            return PoolState.MAINTENANCE
+        return PoolState.OPEN
+
+    def _watts(self, pool: Pool, used: Mapping[str, float]) -> tuple[float | None, Watts | None]:
+        measured = self.watts.get(pool.pk)
+        if measured is not None:
+            return measured, Watts.MEASURED
+        if pool.watts_busy is None:
+            return None, None
+        idle = pool.watts_idle or 0
+        return idle + max(used.values(), default=0.0) * (pool.watts_busy - idle), Watts.MODELLED
+
+
+def _used(pool: Pool, held: Capacity, nodes: Sequence[Node]) -> dict[str, float]:
+    """The used share of each resource: as the nodes report, or else what Haihe's jobs hold."""
+    rows = {
+        "cpu": (
+            sum(n.cpu_milli for n in nodes), sum(n.used_cpu_milli for n in nodes),
+            pool.cpu_milli, held.cpu_milli,
+        ),
+        "memory": (
+            sum(n.memory_bytes for n in nodes), sum(n.used_memory_bytes for n in nodes),
+            pool.memory_bytes, held.memory_bytes,
+        ),
+        "gpu": (
+            sum(n.gpus for n in nodes) * 1_000, sum(n.used_gpu_milli for n in nodes),
+            pool.gpu_milli, held.gpu_milli,
+        ),
+    }  # fmt: skip
+    found = {}
+    for name, (there, used, whole, held_of_it) in rows.items():
+        part, of = (used, there) if there else (held_of_it, whole)
+        if of:
+            found[name] = min(1.0, part / of)
+    return found
+
+
+def _seen_s(agent: Agent | None, at: datetime) -> float | None:
+    if agent is None:
+        return None
+    if agent.public_key.startswith(EMBEDDED):
+        return 0.0
+    return None if agent.seen_at is None else round((at - agent.seen_at).total_seconds(), 1)
