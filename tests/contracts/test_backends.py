@@ -170,10 +170,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _marks_of(name: str) -> Sequence[pytest.MarkDecorator]:
-    """Whoever starts a scheduler does all that is to be done with it."""
-    if name == "local":
-        return ()
-    return pytest.mark.integration, pytest.mark.xdist_group(name.partition("-")[0])
+    """What may run beside it: one worker has all of Ray; Slurm, which starts sooner, is shared."""
+    return () if name == "local" else (pytest.mark.integration, pytest.mark.xdist_group(name))
 
 
 @pytest.fixture

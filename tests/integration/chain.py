@@ -93,10 +93,11 @@ def separate_agent(
     }
     haihe = [str(Path(sys.executable).with_name("haihe")), "agent"]
     place = ["--folder", str(folder / "agent")]
-    subprocess.run(
+    joined = subprocess.run(
         [*haihe, "enrol", "--url", url, "--token", token, *place],
-        env=environment, check=True, capture_output=True, timeout=60,
+        env=environment, check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
+    assert joined.returncode == 0, joined.stderr
     with (folder / "agent" / FILE).open("a") as file:
         file.write(f"[pools.gpu]\n{pool}")
     with (

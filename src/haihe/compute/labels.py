@@ -12,7 +12,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from haihe.compute.domain import MILLI, AttemptState, EndReason, JobState
+from haihe.compute.domain import AttemptState, EndReason, JobState
+from haihe.compute.quantities import quantity
 from haihe.kernel.errors import gettext_noop
 from haihe.kernel.texts import called
 from haihe.parties.models import Organisation
@@ -71,7 +72,6 @@ QUOTE_REASONS = (
     gettext_noop("{0}: is not among the centres that were asked for"),
     gettext_noop("{0}: takes no jobs now"),
     gettext_noop("{0}: its centre is not heard of"),
-    gettext_noop("{0}: needs {1} {2}, has {3}"),
     gettext_noop("{0}: {1} of its nodes fit, {2} are needed"),
     gettext_noop("{0}: has {1}, not {2}"),
     gettext_noop("{0}: lacks {1}"),
@@ -91,6 +91,14 @@ QUOTE_REASONS = (
     gettext_noop("voucher {0} pays {1} %, {2} are left of it"),
     gettext_noop("{0}: {1}@{2}, agreement {3} until {4}"),
     gettext_noop("{0}: {1}@{2}, own data"),
+)
+# Patterns of the sentences that say for what a job waits.
+WAITING_SENTENCES = (
+    gettext_noop("{0} jobs are before it; the best pool for it is {1}"),
+    gettext_noop("no pool may have it now"),
+    gettext_noop("{0}: its agent has not taken the job yet"),
+    gettext_noop("{0}: its scheduler says {1}"),
+    gettext_noop("{0}: its scheduler has the job"),
 )
 
 
@@ -122,9 +130,3 @@ def share_rows(
         }
         for share in shares
     ]
-
-
-def quantity(milli: int) -> str:
-    """Milli-units as a number of units: all three decimals, or none if they are zero."""
-    whole, part = divmod(milli, MILLI)
-    return f"{whole:,}.{part:03d}" if part else f"{whole:,}"

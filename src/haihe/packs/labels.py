@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from haihe.compute.labels import quantity
+from haihe.compute.quantities import quantity
 from haihe.packs.domain import ColumnType, Manifest, Metric, TaskKind
 
 Label = str | Promise

@@ -64,6 +64,8 @@ def content() -> dict[str, Any]:
         "jobs": _jobs(instant),
         "bars": _bars(),
         "days": _days(instant),
+        "series": _series(instant),
+        "series_begins": instant - timedelta(days=7),
         "hash": HASH,
         "log": LOG,
         "amount": 12_345_678 * MICRO + 500_000,
@@ -115,6 +117,21 @@ def _days(instant: datetime) -> list[tuple[str, int]]:
     values = [310, 322, 340, 338, 361, 405, 398, 402, 431, 447, 440, 468, 501, 512]
     first = instant.date() - timedelta(days=len(values) - 1)
     return [((first + timedelta(days=day)).isoformat(), value) for day, value in enumerate(values)]
+
+
+def _series(instant: datetime) -> list[dict[str, Any]]:
+    """A week by the hour; for half a day nothing was measured."""
+    hours = [hour for hour in range(168) if not 60 <= hour < 72]
+    begins = instant - timedelta(days=7)
+
+    def points(level: int, swing: int) -> list[tuple[datetime, float]]:
+        return [(begins + timedelta(hours=h), level + swing * (h % 24 - 12) / 12) for h in hours]
+
+    return [
+        {"label": _("CPU"), "points": points(60, 25)},
+        {"label": _("Memory"), "points": points(40, 10)},
+        {"label": _("GPU"), "points": points(75, -15)},
+    ]
 
 
 def _wrong_form() -> ExampleForm:

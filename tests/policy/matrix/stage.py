@@ -15,7 +15,14 @@ from typing import Any, TypeVar
 
 from django.db.models import Model
 
-from haihe.compute.models import Attempt, Centre, Contract, Job
+from haihe.compute.models import (
+    Attempt,
+    Centre,
+    Contract,
+    Job,
+    MaintenanceWindow,
+    PersonAccount,
+)
 from haihe.compute.services.contracts import create_contract
 from haihe.compute.services.jobs import attempt_folder, submit_job
 from haihe.data import services as data
@@ -131,7 +138,16 @@ def _money(stage: Stage, chain: World) -> None:
         reference=REFERENCE,
     )
     make_centre(chain.seller, stage.organisations["party"].slug)
-    stage.rows["centre"] = Centre.objects.get()
+    centre = stage.rows["centre"] = Centre.objects.get()
+    stage.rows["window"] = MaintenanceWindow.objects.create(
+        pool=centre.pools.get(),
+        begins_at=now() + timedelta(days=9_000),
+        ends_at=now() + timedelta(days=9_001),
+        reason="work",
+    )
+    stage.rows["mapped"] = PersonAccount.objects.create(
+        centre=centre, person=stage.people["maker"], user="maker"
+    )
 
 
 def _data(stage: Stage, callers: dict[str, Principal], cases: bytes) -> None:

@@ -59,6 +59,8 @@ def _places(stage: Stage) -> dict[str, Thing]:
         "output": Thing(OUTPUT_FILE),
         "attempt": Thing(str(stage.rows["attempt"].pk)),
         **{f"{name}-id": Thing(str(stage.rows[name].pk)) for name in BY_ID},
+        "window": Thing(str(stage.rows["window"].pk)),
+        "mapped": Thing(stage.rows["mapped"].person.email),
         "day": Thing(today.isoformat()),
         "new-id": Thing(str(new_id())),
         "new-code": Thing(make_credit_code()),

@@ -225,19 +225,19 @@ def withdraw_maintenance(request: Request, window_id: str) -> MaintenanceOut:
 
 
 @router.get("/centres/{slug}/accounts", response=list[AccountOut])
-def list_accounts(request: Request, slug: str) -> list[AccountOut]:
+def list_centre_accounts(request: Request, slug: str) -> list[AccountOut]:
     """Who people are at a centre: all for its operator's managers, for others their own."""
     return [*map(_account, accounts.accounts_at(request.principal, slug))]
 
 
 @router.put("/centres/{slug}/accounts", response=AccountOut)
-def set_account(request: Request, slug: str, body: AccountIn) -> AccountOut:
+def set_centre_account(request: Request, slug: str, body: AccountIn) -> AccountOut:
     """Say who a person is at a centre, for its operator."""
     return _account(accounts.set_account(request.principal, slug, **body.dict()))
 
 
 @router.delete("/centres/{slug}/accounts/{email}", response={204: None})
-def drop_account(request: Request, slug: str, email: str) -> Status[None]:
+def drop_centre_account(request: Request, slug: str, email: str) -> Status[None]:
     """Forget who a person is at a centre, for its operator; running jobs go on."""
     accounts.drop_account(request.principal, slug, email=email)
     return Status(204, None)

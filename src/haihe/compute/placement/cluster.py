@@ -122,6 +122,7 @@ class Cluster:
             del self._live[placement]
         node = self.state.index[placement.node]
         self.state.give_back(node, placement.request.shape, placement.gpus)
+        self._log(node, None)
 
     @property
     def live(self) -> Iterable[Placement]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
 
 from haihe.compute.domain import HOUR_MS, MILLI, JobSpec, most_usage
 from haihe.compute.domain.terms import check_period
@@ -103,7 +104,7 @@ def allocations_of(principal: Principal, pool_path: str) -> list[AllocationCard]
     rows: QuerySet[Allocation] = pool.allocations.select_related("organisation", "pool__centre")
     if not is_allowed(principal, "centre.update", pool.centre.resource()):
         rows = rows.filter(organisation__in=principal.organisations())
-    shown = list(rows.order_by("-begins_on", "organisation__slug"))
+    shown = list(_with_use(rows).order_by("-begins_on", "organisation__slug"))
     pending = _pending(pool, {row.organisation_id for row in shown})
     return [
         AllocationCard(row, _used(row), pending.get(row.organisation_id, Use())) for row in shown
@@ -115,9 +116,10 @@ def allocation_reason(spec: JobSpec, organisation: Organisation, pool: Pool, at:
     if not pool.needs_allocation:
         return ""
     today = at.date()
-    allocation = Allocation.objects.filter(
+    in_force = Allocation.objects.filter(
         pool=pool, organisation=organisation, begins_on__lte=today, ends_on__gte=today
-    ).first()
+    )
+    allocation = _with_use(in_force).first()
     if allocation is None:
         return "no allocation today"
     used, asked = _used(allocation), most_usage(spec)
@@ -129,15 +131,27 @@ def allocation_reason(spec: JobSpec, organisation: Organisation, pool: Pool, at:
     return ""
 
 
-def _used(allocation: Allocation) -> Use:
-    """What was metered in the period."""
-    sums = UsageRecord.objects.filter(
-        attempt__pool=allocation.pool_id,
-        attempt__job__organisation=allocation.organisation_id,
-        created_at__date__gte=allocation.begins_on,
-        created_at__date__lte=allocation.ends_on,
-    ).aggregate(cpu=Sum("cpu_ms"), gpu=Sum("gpu_milli_ms"))
-    return Use(sums["cpu"] or 0, sums["gpu"] or 0)
+def _with_use(rows: QuerySet[Allocation]) -> QuerySet[Allocation]:
+    """Allocations with what was metered in their period, in one query for all of them."""
+    usage = (
+        UsageRecord.objects.filter(
+            attempt__pool=OuterRef("pool"),
+            attempt__job__organisation=OuterRef("organisation"),
+            created_at__date__gte=OuterRef("begins_on"),
+            created_at__date__lte=OuterRef("ends_on"),
+        )
+        .order_by()
+        .values("attempt__pool")
+    )
+    return rows.annotate(
+        metered_cpu_ms=Subquery(usage.annotate(sum=Sum("cpu_ms")).values("sum")),
+        metered_gpu_milli_ms=Subquery(usage.annotate(sum=Sum("gpu_milli_ms")).values("sum")),
+    )
+
+
+def _used(allocation: Any) -> Use:
+    """What was metered in the period of one of :func:`_with_use`."""
+    return Use(allocation.metered_cpu_ms or 0, allocation.metered_gpu_milli_ms or 0)
 
 
 def _pending(pool: Pool, organisations: Iterable[UUID]) -> Mapping[UUID, Use]:

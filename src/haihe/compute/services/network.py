@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from haihe.compute.domain import HOUR_MS, Capacity, JobState
 from haihe.compute.domain.accelerators import card_hours
@@ -28,12 +30,20 @@ from haihe.compute.services.centres import find_pool, list_centres, offers_at
 from haihe.compute.services.embedded import EMBEDDED
 from haihe.compute.services.facts import SILENT_AFTER
 from haihe.kernel.clock import now
-from haihe.policy.domain import Principal
+from haihe.policy.domain import Principal, Resource
+from haihe.policy.services import authorize
 
 FORMAT = "haihe.network/1"
 FRESH_FOR = timedelta(minutes=5)
 POINTS_LIMIT = 350
 NOTHING = Capacity(0, 0, 0)
+# Metrics that are shares of what a pool has, and how much it has; and those that are counted.
+SHARES: Mapping[str, Callable[[Pool], int]] = {
+    "cpu": lambda pool: pool.cpu_milli,
+    "memory": lambda pool: pool.memory_bytes,
+    "gpu": lambda pool: pool.gpu_milli,
+}
+COUNTS = ("pending", "running")
 
 
 class PoolState(StrEnum):
@@ -192,12 +202,42 @@ def pool_history(
 ) -> dict[str, list[Point]]:
     """What was measured of a pool, by metric, in at most :data:`POINTS_LIMIT` equal spans."""
     pool = find_pool(principal, pool_path)
-    spans = [span_s for span_s, _ in KEPT if last.total_seconds() / span_s <= POINTS_LIMIT]
-    span_s = min(spans, default=KEPT[-1][0])
     found: dict[str, list[Point]] = defaultdict(list)
     for sample in Sample.objects.since([pool], now() - last):
         found[sample.metric].append(sample.point)
+    span_s = _span_s(last)
     return {metric: condense(points, span_s) for metric, points in sorted(found.items())}
+
+
+def network_history(
+    principal: Principal, pools: Iterable[Pool], *, last: timedelta = timedelta(days=7)
+) -> dict[str, list[tuple[datetime, float]]]:
+    """What was measured of many pools together, by metric, in equal spans; for everybody.
+
+    A share is the mean of the pools' own, each weighted by what it has; counts are added up.
+    """
+    authorize(principal, "centre.read", Resource("Centre"))
+    by_pool = {pool.pk: pool for pool in pools}
+    metrics = (*SHARES, *COUNTS)
+    rows = Sample.objects.since(by_pool.values(), now() - last).filter(metric__in=metrics)
+    found: dict[tuple[str, UUID], list[Point]] = defaultdict(list)
+    for pool_id, metric, at, mean, low, high, count in rows.values_list(
+        "pool_id", "metric", "at", "mean", "low", "high", "count"
+    ):
+        found[metric, pool_id].append(Point(at, mean, low, high, count))
+    span_s = _span_s(last)
+    parts: dict[str, dict[datetime, list[tuple[float, int]]]] = {name: {} for name in metrics}
+    for (metric, pool_id), points in found.items():
+        weight = SHARES[metric](by_pool[pool_id]) if metric in SHARES else 1
+        for one in condense(points, span_s):
+            parts[metric].setdefault(one.at, []).append((one.mean, weight))
+    return {name: _together(name, inside) for name, inside in parts.items()}
+
+
+def nodes_of(principal: Principal, pool_path: str) -> QuerySet[Node]:
+    """A pool's nodes as its agent last reported them, those out of service first."""
+    # Down, draining, up: the words stand in the order that is wanted.
+    return find_pool(principal, pool_path).nodes.order_by("condition", "name")
 
 
 def pool_gauges(metric: str) -> dict[str, float]:
@@ -303,6 +343,26 @@ def _used(pool: Pool, held: Capacity, nodes: Sequence[Node]) -> dict[str, float]
         part, of = (used, there) if there else (held_of_it, whole)
         if of:
             found[name] = min(1.0, part / of)
+    return found
+
+
+def _span_s(last: timedelta) -> int:
+    """The shortest span in which so long a time is not too many points."""
+    spans = [span_s for span_s, _ in KEPT if last.total_seconds() / span_s <= POINTS_LIMIT]
+    return min(spans, default=KEPT[-1][0])
+
+
+def _together(
+    metric: str, parts: Mapping[datetime, Sequence[tuple[float, int]]]
+) -> list[tuple[datetime, float]]:
+    """One value for each span: the mean of shares by weight, the sum of counts."""
+    found = []
+    for at, inside in sorted(parts.items()):
+        total, weight = sum(v * w for v, w in inside), sum(w for _, w in inside)
+        if metric in COUNTS:
+            found.append((at, total))
+        elif weight:
+            found.append((at, total / weight))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -31,7 +31,7 @@ from django.utils.translation import gettext, pgettext
 from haihe import __version__
 from haihe.kernel.logs import current_request_id
 from haihe.kernel.money import CNY, format_micro
-from haihe.portal.charts import Line, line, share_percent
+from haihe.portal.charts import Curves, Line, curves, line, share_percent
 from haihe.portal.errors import MissingStaticFile
 from haihe.portal.moments import Moment, describe
 
@@ -144,6 +144,20 @@ def highest(items: Sequence[Mapping[str, Any]]) -> float:
 def sparkline(items: Sequence[tuple[Any, float]]) -> Line | None:
     """The line through the values of pairs of label and value."""
     return line([float(value) for _, value in items])
+
+
+@register.simple_tag
+def chart(
+    series: Sequence[Mapping[str, Any]], begins: datetime, ends: datetime, most: float | None
+) -> Curves | None:
+    """The lines of a <c-chart>."""
+    return curves(series, begins, ends, most=most)
+
+
+@register.filter
+def rounded(value: float) -> str:
+    """A measured value in three digits, as its table shows it."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 @register.filter

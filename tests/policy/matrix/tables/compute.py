@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.policy.matrix.rows import get, post
+from tests.policy.matrix.rows import delete, get, post, put
 
 _SEE = "centre.read on anything"
 _CHANGE = (_SEE, "centre.update on centre")
@@ -15,6 +15,15 @@ _CONTRACT = {"number": "K-NEW", "buyer": "{own}", "provider": "{party}", **_TERM
 _SIGN = ("contract.read on draft", "contract.sign on partner")
 _JOB = "job.read on job"
 _INSIDE = (_JOB, "job.read_log on job")
+_WINDOW = {"begins_at": "2098-01-01T00:00Z", "ends_at": "2098-01-02T00:00Z", "reason": "work"}
+_MAPPED = {"email": "{email}", "user": "someone"}
+_ALLOTTED = {
+    "organisation": "{own}",
+    "begins_on": "2098-01-01",
+    "ends_on": "2098-12-31",
+    "cpu_hours": 1,
+}
+_ALLOT = (*_CHANGE, "organisation.read on own")
 _SPEC = {"name": "work", "command": ["true"]}
 _OUTPUT = {"job_id": "job", "path": "output"}
 
@@ -35,6 +44,21 @@ API = [
     post("api:drain_pool", *_CHANGE, **_POOL),
     get("api:list_offers", _SEE, **_POOL),
     post("api:set_offer", *_CHANGE, body={"cpu_hour_micro": 1}, then=201, **_POOL),
+    put("api:update_centre", *_CHANGE, slug="centre", body={"region": "Tianjin"}),
+    put("api:update_pool", *_CHANGE, body={"partition": "gpu"}, **_POOL),
+    get("api:network_state", _SEE),
+    get("api:pool_history", _SEE, **_POOL),
+    get("api:list_maintenance", _SEE, **_POOL),
+    post("api:plan_maintenance", *_CHANGE, body=_WINDOW, then=201, **_POOL),
+    post("api:withdraw_maintenance", "centre.update on centre", window_id="window"),
+    get("api:list_centre_accounts", _SEE, slug="centre"),
+    put("api:set_centre_account", *_CHANGE, slug="centre", body=_MAPPED),
+    delete("api:drop_centre_account", *_CHANGE, slug="centre", email="mapped"),
+    get("api:list_allocations", _SEE, **_POOL),
+    put("api:set_allocation", *_ALLOT, body=_ALLOTTED, **_POOL),
+    get("api:read_agent", *_CHANGE, slug="centre"),
+    post("api:invite_agent", *_CHANGE, slug="centre", then=201),
+    post("api:revoke_agent", *_CHANGE, slug="centre"),
     get("api:list_contracts", "contract.read on list", shows="contract"),
     post(
         "api:create_contract",
@@ -65,6 +89,7 @@ API = [
     get("api:read_job", _JOB, job_id="job"),
     post("api:cancel_job", _JOB, "job.cancel on job", job_id="job"),
     get("api:read_job_log", *_INSIDE, job_id="job", shows="log"),
+    get("api:explain_job", _JOB, "quote.read on quote", job_id="job"),
     get("api:list_job_files", *_INSIDE, job_id="job", shows="output-name"),
     get("api:download_job_file", *_INSIDE, shows="output", **_OUTPUT),
 ]

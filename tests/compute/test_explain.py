@@ -1,0 +1,83 @@
+"""Why a job is where it is: told for its organisation alone, and computed again from its facts."""
+
+from __future__ import annotations
+
+import pytest
+
+from haihe.compute.models import Agent, Attempt, Decision
+from haihe.compute.services import centres
+from haihe.compute.services.dispatch import plan_round
+from haihe.compute.services.explain import Waits, explain_job
+from haihe.kernel.clock import now
+from haihe.policy.errors import NotAllowed
+from tests.callers import Caller, haihe, said
+from tests.compute.conftest import POOL
+from tests.compute.factories import make_job, run_job
+from tests.sides import Side
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_job_that_ran_says_why_there(firm: Side) -> None:
+    job = run_job(firm.member, "true")
+    found = explain_job(firm.member, job.pk)
+    assert (found.waits_for, found.present) == (Waits.NOTHING, None)
+    assert found.quoted.is_replayed
+    [placed] = found.placements
+    assert placed.is_replayed
+    [verdict] = placed.choice.verdicts
+    assert (verdict.pool, placed.choice.chosen) == (POOL, POOL)
+    assert {term.name for term in verdict.terms} >= {"price", "start", "reliability"}
+    assert verdict.score == pytest.approx(
+        sum(term.score * term.weight for term in verdict.terms), abs=1e-6
+    )
+
+
+def test_facts_that_were_tampered_with_do_not_lead_there(firm: Side) -> None:
+    job = run_job(firm.member, "true")
+    row = Decision.objects.get()
+    row.facts["pools"][0]["reliability"] = 0.5
+    row.save()
+    [placed] = explain_job(firm.member, job.pk).placements
+    assert not placed.is_replayed
+
+
+def test_a_waiting_job_says_for_what(operator: Side, firm: Side) -> None:
+    first = make_job(firm.member, "sleep", "60", cpu_milli=2_000)
+    plan_round()
+    assert explain_job(firm.member, first.pk).waits_for is Waits.AGENT
+    Attempt.objects.update(claimed_at=now(), pending_reason="Resources")
+    told = explain_job(firm.member, first.pk)
+    assert told.waits_for is Waits.SCHEDULER
+    assert "Resources" in told.sentence
+    second, third = make_job(firm.member, cpu_milli=2_000), make_job(firm.member)
+    plan_round()
+    told = explain_job(firm.member, second.pk)
+    assert (told.waits_for, told.ahead) == (Waits.ROOM, 0)
+    assert told.present
+    assert [check.name for check in told.present.verdicts[0].failed] == ["room"]
+    assert explain_job(firm.member, third.pk).ahead == 1
+    centres.set_pool_open(operator.manager, POOL, is_open=False)
+    told = explain_job(firm.member, second.pk)
+    assert told.waits_for is Waits.POOL
+    assert "takes no jobs" in told.sentence
+    centres.set_pool_open(operator.manager, POOL, is_open=True)
+    Agent.objects.update(public_key="its own", seen_at=None)
+    assert "not heard of" in explain_job(firm.member, second.pk).sentence
+
+
+def test_the_provider_is_not_told_what_the_firm_may_pay(operator: Side, firm: Side) -> None:
+    job = make_job(firm.member)
+    with pytest.raises(NotAllowed):
+        explain_job(operator.manager, job.pk)
+
+
+def test_the_same_over_http_and_on_the_command_line(firm: Side) -> None:
+    job = run_job(firm.member, "true")
+    told = Caller(firm.member).get(f"/jobs/{job.pk}/explanation").json()
+    on_console = said(haihe("job", "explain", job.pk, "--json", caller=firm.member))
+    assert told["placements"][0]["choice"] == on_console["placements"][0]["choice"]
+    assert told["placements"][0]["is_replayed"]
+    shown = haihe("job", "explain", job.pk, caller=firm.member).output
+    assert f"{POOL}*" in shown
+    assert "price" in shown
