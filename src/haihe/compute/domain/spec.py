@@ -254,3 +254,6 @@ def _check_amounts(spec: JobSpec) -> None:
         value = getattr(spec, name)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise BadJobSpec(field=name, rule=f"is {value!r}; give a whole number {low} to {high}")
+    if spec.gpu_milli > MILLI and spec.gpu_milli % MILLI:
+        rule = f"is {spec.gpu_milli}; give a share of one card below {MILLI}, or whole cards"
+        raise BadJobSpec(field="gpu_milli", rule=rule)

@@ -11,7 +11,7 @@ from haihe.compute.models.centres import (
 )
 from haihe.compute.models.contracts import Contract, Quote
 from haihe.compute.models.jobs import Attempt, Job, JobKind, Reservation, Settlement, UsageRecord
-from haihe.compute.models.network import Agent, Decision, Enrolment, Sample
+from haihe.compute.models.network import Agent, Decision, Enrolment, Sample, StartRecord
 
 __all__ = [
     "Agent",
@@ -32,5 +32,6 @@ __all__ = [
     "Reservation",
     "Sample",
     "Settlement",
+    "StartRecord",
     "UsageRecord",
 ]

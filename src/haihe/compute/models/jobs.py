@@ -80,6 +80,7 @@ class Job(Entity):
     priority = models.SmallIntegerField(default=0)
     amount_micro = models.PositiveBigIntegerField(help_text="What it may cost at most.")
     deadline_at = models.DateTimeField(null=True, blank=True)
+    outlook = models.JSONField(null=True, help_text="What was projected when it was submitted.")
     created_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

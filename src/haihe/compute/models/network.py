@@ -105,6 +105,21 @@ class Sample(models.Model):
         return Point(self.at, self.mean, self.low, self.high, self.count)
 
 
+class StartRecord(Entity):
+    """How long a job waited in a pool, beside what was projected for it."""
+
+    pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="starts")
+    projected_s = models.FloatField()
+    kinds = models.JSONField()
+    waited_s = models.FloatField()
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["pool", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.waited_s:.0f} s at {self.pool_id}"
+
+
 class Decision(Entity):
     """Why a job was placed where it was: the facts of each pool then, and what followed from them.
 

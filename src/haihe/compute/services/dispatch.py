@@ -7,7 +7,8 @@ at both: rounds of several processes may overlap, and the database is never held
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,6 +39,7 @@ from haihe.compute.models import (
 from haihe.compute.services.facts import SILENT_AFTER, PoolNow, look_at_pools, present_facts
 from haihe.compute.services.holds import move_funds
 from haihe.compute.services.kinds import Kind, give_kind, read_kind
+from haihe.compute.services.seats import find_seats, unseatable
 from haihe.compute.services.settlement import (
     DISPATCHER,
     AttemptEnd,
@@ -55,6 +57,8 @@ QUEUE_LIMIT = 100_000
 URGENT_SLACK = timedelta(hours=1)
 MOVE_AFTER = timedelta(minutes=5)
 MOVES_LIMIT = 3
+# After so long a job that fits only in pieces is given the room anyway: it gathers until it fits.
+PIECES_PATIENCE = timedelta(hours=1)
 
 
 def plan_round() -> int:
@@ -147,7 +151,9 @@ def plan_queue() -> Round | None:
     queue = list(
         Job.objects.filter(state=JobState.QUEUED, cancel_requested_at=None)
         .order_by("pk")
-        .values_list("pk", "organisation_id", "kind_id", "priority", "deadline_at")[:QUEUE_LIMIT]
+        .values_list("pk", "organisation_id", "kind_id", "priority", "deadline_at", "created_at")[
+            :QUEUE_LIMIT
+        ]
     )
     if not queue:
         return None
@@ -160,12 +166,15 @@ def plan_queue() -> Round | None:
     numbers = {key: number for number, key in enumerate(kinds)}
     waiting = [
         Waiting(pk, organisation, numbers[kind], priority, view.is_urgent(kinds[kind], due), rank)
-        for rank, (pk, organisation, kind, priority, due) in enumerate(queue)
+        for rank, (pk, organisation, kind, priority, due, _) in enumerate(queue)
         if kind in kinds
     ]
+    patient = {kind for _, _, kind, _, _, at in queue if view.at - at < PIECES_PATIENCE}
+    impatient = {kind for _, _, kind, _, _, at in queue if view.at - at >= PIECES_PATIENCE}
+    in_pieces = view.in_pieces({key: kinds[key] for key in patient - impatient if key in kinds})
     decided = plan(
         waiting,
-        [view.job_class(kinds[key], choices[key][1]) for key in kinds],
+        [view.job_class(kinds[key], choices[key][1], without=in_pieces[key]) for key in kinds],
         view.states(),
         shares=_shares(),
         whole=view.whole(),
@@ -248,10 +257,27 @@ class View:
         ]
         return choose(kind.wish, facts)
 
-    def job_class(self, kind: Kind, choice: Choice) -> JobClass:
+    def in_pieces(self, kinds: Mapping[str, Kind]) -> Mapping[str, set[str]]:
+        """For each kind the pools whose free room is in pieces too small for it."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for one in self.seen:
+            fitting = {
+                key: kind.wish
+                for key, kind in kinds.items()
+                if not one.free.shortfall(_need(kind.wish))
+            }
+            for key in unseatable(one.pool, fitting) if fitting else ():
+                found[key].add(str(one.pool))
+        return found
+
+    def job_class(self, kind: Kind, choice: Choice, *, without: Container[str] = ()) -> JobClass:
         """A kind as planning sees it: the pools that it may go to, the best first."""
         numbers = {str(pool.pool): number for number, pool in enumerate(self.seen)}
-        good = [verdict for verdict in choice.verdicts if verdict.score is not None]
+        good = [
+            verdict
+            for verdict in choice.verdicts
+            if verdict.score is not None and verdict.pool not in without
+        ]
         good.sort(key=lambda verdict: (-(verdict.score or 0.0), verdict.pool))
         return JobClass(
             _triple(_need(kind.wish)),
@@ -295,6 +321,9 @@ def _place(job_id: UUID, pool: Pool, offer_id: UUID, wish: Wish, facts: Sequence
         full = bool(Reservation.objects.free_of(pool).shortfall(_need(wish)))
         if full and not _may_wait(pool):
             return 0
+        seats = find_seats(pool, wish)
+        if seats is None:
+            return 0
         earlier = job.attempts.count()
         is_moved = pool.pk != job.pool_id
         if is_moved:
@@ -302,7 +331,7 @@ def _place(job_id: UUID, pool: Pool, offer_id: UUID, wish: Wish, facts: Sequence
         Reservation.objects.filter(job=job).update(placed_at=now(), pool=pool)
         job.state = JobState.STARTING
         job.save(update_fields=["state"])
-        Attempt.objects.create(job=job, pool=pool, number=earlier + 1)
+        Attempt.objects.create(job=job, pool=pool, number=earlier + 1, seats=seats)
         occasion = Decision.Occasion.AGAIN if earlier else Decision.Occasion.PLACED
         if is_moved and earlier:
             occasion = Decision.Occasion.MOVED

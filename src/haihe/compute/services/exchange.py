@@ -29,6 +29,7 @@ from haihe.compute.domain import AttemptState, EndReason, JobState
 from haihe.compute.errors import AgentSuperseded, ExchangeRepeated
 from haihe.compute.models import Agent, Attempt, Job, PersonAccount
 from haihe.compute.services.parcels import keep_log_pieces
+from haihe.compute.services.queues import learn_start
 from haihe.compute.services.settlement import DISPATCHER, AttemptEnd, end_attempt, state_of_end
 from haihe.compute.services.telemetry import keep_pool_reports
 from haihe.evidence.services import record
@@ -143,7 +144,10 @@ def _mark_running(attempt: Attempt, report: Report, behind: timedelta) -> None:
     attempt.external_id, attempt.nodes = report.external_id, report.nodes
     attempt.started_at = _our_time(attempt, report.started_at, behind) or now()
     attempt.save(update_fields=["state", "pending_reason", "external_id", "nodes", "started_at"])
-    Job.objects.filter(pk=attempt.job_id, state=JobState.STARTING).update(state=JobState.RUNNING)
+    if Job.objects.filter(pk=attempt.job_id, state=JobState.STARTING).update(
+        state=JobState.RUNNING
+    ):
+        learn_start(attempt.job, attempt.pool_id, attempt.started_at)
 
 
 def _mark_ended(attempt: Attempt, report: Report, behind: timedelta) -> None:
@@ -151,6 +155,9 @@ def _mark_ended(attempt: Attempt, report: Report, behind: timedelta) -> None:
     if report.external_id or report.nodes:
         attempt.external_id, attempt.nodes = report.external_id, report.nodes
         attempt.save(update_fields=["external_id", "nodes"])
+    started_at = _our_time(attempt, report.started_at, behind)
+    if attempt.state == AttemptState.STARTING and started_at is not None:
+        learn_start(attempt.job, attempt.pool_id, started_at)
     end_attempt(
         attempt.pk,
         AttemptEnd(
@@ -160,7 +167,7 @@ def _mark_ended(attempt: Attempt, report: Report, behind: timedelta) -> None:
             message=report.message,
             usage=report.usage.as_usage() if report.usage else None,
             measured_by=report.measured_by,
-            started_at=_our_time(attempt, report.started_at, behind),
+            started_at=started_at,
             finished_at=_our_time(attempt, report.finished_at, behind),
         ),
     )

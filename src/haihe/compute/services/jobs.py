@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from haihe.compute.backends import LogChunk
@@ -19,9 +19,11 @@ from haihe.compute.errors import NoSuchFile, QuoteExpired, QuoteUsed
 from haihe.compute.models import Contract, Job, Pool, Quote, Reservation
 from haihe.compute.protocols import INPUTS
 from haihe.compute.services.contracts import check_within_contract
+from haihe.compute.services.facts import look_at_pools
 from haihe.compute.services.holds import hold_funds
 from haihe.compute.services.kinds import kind_of_quote
 from haihe.compute.services.own import listed_organisations
+from haihe.compute.services.queues import outlook_as_dict, outlooks
 from haihe.compute.services.quotes import find_quote
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
@@ -59,6 +61,7 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
         _check_quote(quote)
         spec = quote.spec
         kind = kind_of_quote(quote, _pools_by_name())
+        outlook = _outlook_of(quote) if spec.array == 1 else None
         jobs = Job.objects.bulk_create(
             [
                 Job(
@@ -73,6 +76,7 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
                     amount_micro=quote.amount_micro // spec.array,
                     priority=priority,
                     deadline_at=spec.deadline_at,
+                    outlook=outlook,
                     created_by_id=principal.person_id,
                 )
                 for index in range(spec.array)
@@ -90,6 +94,13 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
             _record_submission(principal, job, quote)
             emit("job.submitted", {"job": str(job.pk)})
     return jobs[0]
+
+
+def _outlook_of(quote: Quote) -> dict[str, Any]:
+    """What is projected for the job where it is to go, to be compared with what comes."""
+    seen = look_at_pools([quote.pool], now())
+    outlook, _ = outlooks(seen, need_of(quote.spec), quote.spec.wall_s)[quote.pool_id]
+    return outlook_as_dict(quote.pool, outlook)
 
 
 def cancel_job(principal: Principal, job_id: str | UUID) -> Job:

@@ -14,6 +14,7 @@ from haihe.compute.domain import (
     Share,
     Subsidy,
     most_usage,
+    need_of,
     price_usage,
     round_lines,
     split_bill,
@@ -43,6 +44,8 @@ from haihe.compute.services.facts import (
     wish_of,
 )
 from haihe.compute.services.holds import CASH
+from haihe.compute.services.queues import outlooks
+from haihe.compute.simulation.waiting import ExpectedStart
 from haihe.kernel.clock import now
 from haihe.kernel.errors import MissingRecord
 from haihe.kernel.ids import parse_id
@@ -179,10 +182,12 @@ class _Bidder:
         if self.contract is not None:
             subsidy, why = FUNDING.get().subsidy(self.contract.pk, at=self.at)
         wish = wish_of(self.spec, self.at)
-        return [
-            self._bid(seen, offers.get(seen.pool.pk), accounts, subsidy, why, wish)
-            for seen in look_at_pools(pools, self.at)
+        seen = look_at_pools(pools, self.at)
+        expected = outlooks(seen, need_of(self.spec), self.spec.wall_s)
+        bids = [
+            self._bid(one, offers.get(one.pool.pk), accounts, subsidy, why, wish) for one in seen
         ]
+        return [_with_start(bid, expected[bid.pool.pk][1]) for bid in bids]
 
     def _bid(
         self,
@@ -252,6 +257,11 @@ class _Bidder:
         if there is None or payable_micro <= there:
             return ""
         return f"{format_micro(payable_micro)} needed, {format_micro(there)} there"
+
+
+def _with_start(bid: _Bid, start: ExpectedStart) -> _Bid:
+    facts = replace(bid.facts, start_s=round(start.median_s, 1), start_p90_s=round(start.p90_s, 1))
+    return replace(bid, facts=facts)
 
 
 def _refuse(spec: JobSpec, choice: Choice, contract: Contract | None) -> NoReturn:
