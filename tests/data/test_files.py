@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 from haihe.data import services
 from haihe.data.domain import LINE_LIMIT_BYTES, check_csv
 from haihe.data.errors import (
-    FileTooLarge,
     RaggedRows,
     SameContent,
     UnreadableFile,
     WrongEncoding,
 )
-from haihe.kernel.errors import HaiheError
+from haihe.kernel.errors import FileTooLarge, HaiheError
 from haihe.kernel.settings import load_settings
 from tests.data.factories import CSV, make_dataset
 from tests.sides import Side

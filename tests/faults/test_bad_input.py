@@ -355,7 +355,7 @@ def _(stage: Stage) -> Act:
     return lambda: stage.upload(slug, "again.csv", CSV)
 
 
-@accident("a file larger than the limit", 413, "data.file_too_large")
+@accident("a file larger than the limit", 413, "input.file_too_large")
 def _(stage: Stage) -> Act:
     slug = stage.dataset()
     return lambda: stage.upload(slug, "cases.csv", b"a\n" + b"1\n" * 600)
@@ -432,7 +432,7 @@ for _name, (_path, _status, _code) in ADDRESSES.items():
 def test_an_accident_has_its_name_and_moves_nothing(
     case: Accident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if case.code == "data.file_too_large":
+    if case.code == "input.file_too_large":
         monkeypatch.setenv("HAIHE_UPLOAD_LIMIT_BYTES", "1000")
     stage = Stage()
     act = case.prepare(stage)

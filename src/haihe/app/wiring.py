@@ -8,7 +8,10 @@ from pathlib import Path
 from uuid import UUID
 
 from haihe.compute.domain import InputRef
+from haihe.compute.models import Job
 from haihe.compute.protocols import FUNDING, INPUTS, InputCard
+from haihe.compute.services.files import forget_files
+from haihe.compute.services.network import pool_gauges
 from haihe.compute.services.settlement import DISPATCHER
 from haihe.compute.services.telemetry import thin_out
 from haihe.data import services as data
@@ -33,6 +36,13 @@ HOUSEKEEPING_EVERY = timedelta(hours=1)
 # A dispatcher is silent for the length of a step, as when it copies large inputs.
 DISPATCHER_SILENCE = timedelta(seconds=60)
 VERIFY = "evidence.verify"
+_POOL_FIGURES = {
+    "cpu": "Used share of a pool's CPUs, 0 to 1, where the figure is fresh.",
+    "memory": "Used share of a pool's memory, 0 to 1.",
+    "gpu": "Used share of a pool's accelerators, 0 to 1.",
+    "waiting": "Jobs that wait for a pool.",
+    "watts": "Power of a pool, measured or modelled.",
+}
 
 
 class DataInputs:
@@ -95,6 +105,16 @@ def wire() -> None:
         label="beat",
         read=beats.ages,
     )
+    for figure in ("cpu", "memory", "gpu", "waiting", "watts"):
+        register_gauge(
+            f"haihe_pool_{figure}",
+            _POOL_FIGURES[figure],
+            label="pool",
+            read=partial(pool_gauges, figure),
+        )
+    register_gauge(
+        "haihe_jobs", "Unfinished jobs by state.", label="state", read=Job.objects.count_unfinished
+    )
     _set_beats()
     _set_checks()
 
@@ -108,6 +128,7 @@ def _set_beats() -> None:
         "parties.forget": forget_expired,
         "data.forget": forget_drafts,
         "compute.thin_out": thin_out,
+        "compute.forget": forget_files,
     }.items():
         beats.every(HOUSEKEEPING_EVERY, name, work)
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from haihe.kernel.errors import (
     Conflict,
+    Corrupt,
     Denied,
     Invalid,
     NotFound,
@@ -299,6 +300,20 @@ class ExchangeRepeated(Conflict):
     centre: str
     number: int
     present: int
+
+
+@dataclass(kw_only=True, eq=False)
+class FileCorrupt(Corrupt):
+    """A kept file that is not what was uploaded."""
+
+    code: ClassVar[str] = "compute.file_corrupt"
+    template: ClassVar[str] = gettext_noop(
+        "File {path} was uploaded as {expected} and is {found} now. Upload it again."
+    )
+
+    path: str
+    expected: str
+    found: str
 
 
 @dataclass(kw_only=True, eq=False)

@@ -1,16 +1,28 @@
-"""Forms of centres, contracts and jobs: they read what was typed; services decide."""
+"""Forms of the network, contracts and jobs: they read what was typed; services decide."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from haihe.compute.domain import GIB, MILLI, InputRef, parse_input
+from haihe.compute.comparison import OBJECTIVES
+from haihe.compute.domain import GIB, MILLI, InputRef, Objective, parse_input
+from haihe.compute.domain.terms import (
+    REASON_LENGTH,
+    REGION_LENGTH,
+    WORD_LENGTH,
+    CentreTerms,
+    PoolTerms,
+)
 from haihe.compute.errors import BadJobSpec
+from haihe.compute.labels import POOL_STATES
+from haihe.compute.models import Centre, Pool
 from haihe.kernel.errors import InvalidField
 from haihe.kernel.forms import Refusable, offer
 from haihe.kernel.ids import SLUG_LENGTH
@@ -20,6 +32,8 @@ from haihe.kernel.texts import called
 from haihe.parties.models import Organisation
 
 MIB = 1024**2
+MB = 1_000_000
+WORDS_LENGTH = 4_000
 
 
 class AmountField(forms.CharField):
@@ -52,6 +66,52 @@ class MilliField(forms.DecimalField):
         return 0 if number is None else int(number * MILLI)
 
 
+class WordsField(forms.CharField):
+    """Several words, one a line or with commas between them."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.Textarea({"rows": 2, "spellcheck": "false"})
+        super().__init__(required=False, max_length=WORDS_LENGTH, widget=widget, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Words that are there already, one a line."""
+        return value if value is None or isinstance(value, str) else "\n".join(value)
+
+    def clean(self, value: Any) -> Any:
+        """The words."""
+        lines = super().clean(value).replace("，", ",").replace(",", "\n").splitlines()
+        return [line.strip() for line in lines if line.strip()]
+
+
+class InstantField(forms.DateTimeField):
+    """A day and time in the portal's zone."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+        super().__init__(widget=widget, **kwargs)
+
+
+class DayField(forms.DateField):
+    """A day."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"), **kwargs)
+
+
+class NetworkFilter(forms.Form):
+    """Which centres and pools of the network to show."""
+
+    region = forms.ChoiceField(label=_("Region"), required=False)
+    state = forms.ChoiceField(
+        label=_("State"), required=False, choices=[("", _("All states")), *POOL_STATES.items()]
+    )
+
+    def __init__(self, *args: Any, regions: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        named = sorted(filter(None, regions))
+        offer(self, "region", [("", _("All regions")), *((name, name) for name in named)])
+
+
 class CentreForm(Refusable):
     """A new centre."""
 
@@ -69,14 +129,98 @@ class CentreForm(Refusable):
         offer(self, "operator", [(o.slug, called(o)) for o in operators])
 
 
-class PoolForm(Refusable):
+class CentreTermsForm(Refusable):
+    """What an operator says of a centre."""
+
+    region = forms.CharField(label=_("Region"), max_length=REGION_LENGTH, required=False)
+    carbon_g_per_kwh = forms.IntegerField(
+        label=_("Carbon of its power (g CO₂ per kWh)"),
+        min_value=0,
+        required=False,
+        help_text=_("Empty, if it is not known."),
+    )
+    link_mb_per_s = forms.DecimalField(
+        label=_("Link to the platform's data (MB/s)"),
+        min_value=Decimal("0.000001"),
+        max_digits=18,
+        decimal_places=6,
+        required=False,
+        help_text=_("Empty, where the centre shares a disk with the platform."),
+    )
+
+    @staticmethod
+    def initial_of(centre: Centre) -> dict[str, Any]:
+        """What holds now, as the form shows it."""
+        link = centre.link_bytes_per_s
+        return {
+            "region": centre.region,
+            "carbon_g_per_kwh": centre.carbon_g_per_kwh,
+            "link_mb_per_s": None if link is None else (Decimal(link) / MB).normalize(),
+        }
+
+    def terms(self) -> CentreTerms:
+        """The terms as services take them."""
+        data = self.cleaned_data
+        link = data["link_mb_per_s"]
+        return CentreTerms(
+            region=data["region"],
+            carbon_g_per_kwh=data["carbon_g_per_kwh"],
+            link_bytes_per_s=None if link is None else int(link * MB),
+        )
+
+
+class PoolTermsForm(Refusable):
+    """What an operator says of a pool beside its size and price. Its fields are the terms'."""
+
+    backend = forms.ChoiceField(
+        label=_("Back-end"), choices=Pool.Backend.choices, initial=Pool.Backend.LOCAL
+    )
+    partition = forms.CharField(
+        label=_("Partition or queue in the scheduler"), max_length=WORD_LENGTH, required=False
+    )
+    software = WordsField(
+        label=_("Software"), help_text=_("Names that a job may ask for, one a line.")
+    )
+    watts_idle = forms.IntegerField(
+        label=_("Power of the whole pool when idle (W)"), min_value=0, required=False
+    )
+    watts_busy = forms.IntegerField(
+        label=_("Power of the whole pool when busy (W)"), min_value=0, required=False
+    )
+    pending_limit = forms.IntegerField(
+        label=_("Jobs that may wait in the scheduler's own queue"),
+        min_value=0,
+        initial=0,
+        help_text=_("0: a job goes there only when there is room."),
+    )
+    needs_allocation = forms.BooleanField(
+        label=_("Only for organisations with an allocation"), required=False
+    )
+    needs_account = forms.BooleanField(
+        label=_("Only for people with an account at the centre"), required=False
+    )
+
+    @staticmethod
+    def initial_of(pool: Pool) -> dict[str, Any]:
+        """What holds now."""
+        return {name: getattr(pool, name) for name in PoolTermsForm.base_fields}
+
+    def terms(self) -> PoolTerms:
+        """The terms as services take them."""
+        return PoolTerms(**{name: self.cleaned_data[name] for name in PoolTermsForm.base_fields})
+
+
+class PoolForm(PoolTermsForm):
     """A new pool of a centre."""
 
     slug = forms.SlugField(label=_("Short name"), max_length=SLUG_LENGTH)
     cpus = MilliField(label=_("CPUs"))
     memory_gib = forms.IntegerField(label=_("Memory (GiB)"), min_value=1)
     gpus = MilliField(label=_("GPUs"), required=False)
-    gpu_model = forms.CharField(label=_("GPU model"), max_length=80, required=False)
+    gpu_model = forms.CharField(
+        label=_("GPU model"), max_length=80, required=False, help_text=_("As in A100-80GB, 910B.")
+    )
+    field_order = ("slug", "cpus", "memory_gib", "gpus", "gpu_model")
 
     def capacity(self) -> dict[str, Any]:
         """The capacity as services take it."""
@@ -87,6 +231,41 @@ class PoolForm(Refusable):
             "gpu_milli": data["gpus"],
             "gpu_model": data["gpu_model"],
         }
+
+
+class MaintenanceForm(Refusable):
+    """A time in which a pool takes no job."""
+
+    begins_at = InstantField(label=_("From"))
+    ends_at = InstantField(label=_("Until"))
+    reason = forms.CharField(label=_("Reason"), max_length=REASON_LENGTH)
+
+
+class AllocationForm(Refusable):
+    """How much of a pool an organisation may use in a period."""
+
+    organisation = forms.CharField(
+        label=_("Organisation"),
+        max_length=SLUG_LENGTH,
+        help_text=_("Its short name, as in the directory."),
+    )
+    begins_on = DayField(label=_("First day"))
+    ends_on = DayField(label=_("Last day"))
+    cpu_hours = forms.IntegerField(label=_("CPU-hours"), min_value=0)
+    gpu_hours = forms.IntegerField(label=_("GPU-hours"), min_value=0, initial=0)
+
+
+class AccountForm(Refusable):
+    """Who a person is at a centre."""
+
+    email = forms.EmailField(label=_("E-mail address of the person"))
+    user = forms.CharField(
+        label=_("User name at the centre"),
+        max_length=64,
+        help_text=_("Their jobs run there under this name."),
+    )
+    account = forms.CharField(label=_("Account in the scheduler"), max_length=64, required=False)
+    qos = forms.CharField(label=_("Quality of service (QoS)"), max_length=64, required=False)
 
 
 class OfferForm(Refusable):
@@ -114,8 +293,8 @@ class ContractForm(Refusable):
         label=_("Of it for computing alone, in CNY"),
         help_text=_("Without storage, network or security: what voucher schemes subsidise."),
     )
-    begins_on = forms.DateField(label=_("First day"), widget=forms.DateInput({"type": "date"}))
-    ends_on = forms.DateField(label=_("Last day"), widget=forms.DateInput({"type": "date"}))
+    begins_on = DayField(label=_("First day"))
+    ends_on = DayField(label=_("Last day"))
 
     def __init__(self, *args: Any, buyers: Iterable[Organisation], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -123,7 +302,15 @@ class ContractForm(Refusable):
 
 
 class JobForm(Refusable):
-    """A command job: what it runs, and what it may use at most."""
+    """A command job: what it runs, what it may use at most, and where it should go.
+
+    :data:`PLAIN` are the fields that every job needs; the others stand in a part of their own.
+    """
+
+    PLAIN = (
+        "organisation", "contract", "name", "command", "inputs", "cpus", "memory_mib", "gpus",
+        "wall_minutes", "objective",
+    )  # fmt: skip
 
     organisation = forms.ChoiceField(label=_("Organisation that pays"))
     contract = forms.ChoiceField(
@@ -161,16 +348,64 @@ class JobForm(Refusable):
     memory_mib = forms.IntegerField(label=_("Memory (MiB)"), min_value=16, initial=1_024)
     gpus = MilliField(label=_("GPUs"), required=False)
     wall_minutes = forms.IntegerField(label=_("Minutes at most"), min_value=1, initial=60)
+    objective = forms.ChoiceField(
+        label=_("What matters most in the choice of a centre"),
+        choices=list(OBJECTIVES.items()),
+        initial=Objective.BALANCED,
+    )
     output_mib = forms.IntegerField(label=_("Output at most (MiB)"), min_value=0, initial=1_024)
+    accelerator = forms.CharField(
+        label=_("Accelerator"),
+        max_length=64,
+        required=False,
+        help_text=_("A model, a maker or a class: A100, ascend, dcu. Empty for any."),
+    )
+    nodes = forms.IntegerField(
+        label=_("Nodes that start together"),
+        min_value=1,
+        initial=1,
+        required=False,
+        help_text=_("CPUs, memory and GPUs are on each of them."),
+    )
+    array = forms.IntegerField(
+        label=_("Like jobs (array)"),
+        min_value=1,
+        initial=1,
+        required=False,
+        help_text=_("Each finds its number in $HAIHE_ARRAY_INDEX, and is paid for itself."),
+    )
+    software = WordsField(
+        label=_("Software that the pool must have"), help_text=_("One name a line.")
+    )
+    centres = forms.MultipleChoiceField(
+        label=_("Only in these centres"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None chosen: any centre."),
+    )
+    deadline = InstantField(
+        label=_("Must have ended by"),
+        required=False,
+        help_text=_("Where it cannot be done by then it is refused, or ended unpaid."),
+    )
+    environment = forms.CharField(
+        label=_("Environment variables"),
+        required=False,
+        max_length=WORDS_LENGTH,
+        widget=forms.Textarea({"rows": 2, "spellcheck": "false"}),
+        help_text=_("One a line: NAME=value."),
+    )
 
     def __init__(
         self,
         *args: Any,
         organisations: Iterable[Organisation],
         contracts: Iterable[str],
+        centres: Iterable[Centre],
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        offer(self, "centres", [(centre.slug, called(centre)) for centre in centres])
         offer(self, "organisation", [(o.slug, called(o)) for o in organisations])
         offer(self, "contract", [("", _("None")), *((number, number) for number in contracts)])
 
@@ -191,9 +426,30 @@ class JobForm(Refusable):
         except BadJobSpec as error:
             raise forms.ValidationError(localized(error)) from None
 
+    def clean_environment(self) -> dict[str, str]:
+        """The value of each variable."""
+        lines = [line for line in self.cleaned_data["environment"].splitlines() if line.strip()]
+        pairs = [line.strip().partition("=") for line in lines]
+        if any(not name or not equals for name, equals, _value in pairs):
+            raise forms.ValidationError(_("Write NAME=value on each line."))
+        return {name: value for name, _equals, value in pairs}
+
+    def plain(self) -> list[forms.BoundField]:
+        """The fields that every job needs."""
+        return [self[name] for name in self.PLAIN]
+
+    def further(self) -> list[forms.BoundField]:
+        """The fields that few jobs need."""
+        return [field for field in self.visible_fields() if field.name not in self.PLAIN]
+
+    def is_open(self) -> bool:
+        """Whether the further fields are shown at once: one of them is wrong."""
+        return any(field.errors for field in self.further())
+
     def spec_data(self) -> dict[str, Any]:
         """The spec as ``spec_from`` reads it."""
         data = self.cleaned_data
+        deadline: datetime | None = data["deadline"]
         return {
             "name": data["name"],
             "command": data["command"],
@@ -203,4 +459,12 @@ class JobForm(Refusable):
             "gpu_milli": data["gpus"],
             "wall_s": data["wall_minutes"] * 60,
             "output_bytes": data["output_mib"] * MIB,
+            "nodes": data["nodes"] or 1,
+            "array": data["array"] or 1,
+            "accelerator": data["accelerator"],
+            "software": data["software"],
+            "centres": data["centres"],
+            "objective": data["objective"],
+            "deadline": deadline.isoformat() if deadline else "",
+            "environment": data["environment"],
         }

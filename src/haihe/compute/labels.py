@@ -5,15 +5,18 @@ The words of the API and the command line are the stable ones of ``domain``; the
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from haihe.compute.domain import AttemptState, EndReason, JobState
+from haihe.compute.domain import AttemptState, EndReason, JobSpec, JobState
+from haihe.compute.models import Decision
 from haihe.compute.quantities import quantity
+from haihe.compute.services.network import PoolState, Watts
 from haihe.kernel.errors import gettext_noop
 from haihe.kernel.texts import called
 from haihe.parties.models import Organisation
@@ -63,6 +66,31 @@ UNITS: Mapping[str, Label] = {
     "CPU-hour": _("CPU-hours"),
     "GPU-hour": _("GPU-hours"),
     "job": _("job"),
+}
+POOL_STATES: Mapping[str, Label] = {
+    PoolState.OPEN: _("Takes jobs"),
+    PoolState.MAINTENANCE: _("Maintenance"),
+    PoolState.CLOSED: _("Takes no new jobs"),
+    PoolState.FAULT: _("Its scheduler does not answer"),
+    PoolState.SILENT: _("Not heard of"),
+}
+POOL_TONES: Mapping[str, str] = {
+    PoolState.OPEN: "good",
+    PoolState.MAINTENANCE: "info",
+    PoolState.CLOSED: "idle",
+    PoolState.FAULT: "bad",
+    PoolState.SILENT: "bad",
+}
+WATTS: Mapping[str, Label] = {
+    Watts.MEASURED: pgettext_lazy("power", "measured"),
+    Watts.MODELLED: pgettext_lazy("power", "modelled"),
+}
+NODE_TONES: Mapping[str, str] = {"up": "good", "draining": "warn", "down": "bad"}
+OCCASIONS: Mapping[str, Label] = {
+    "quoted": _("Quoted"),
+    Decision.Occasion.PLACED: _("Placed"),
+    Decision.Occasion.MOVED: _("Moved"),
+    Decision.Occasion.AGAIN: _("Placed again"),
 }
 CONTRACT_TONES: Mapping[str, str] = {"draft": "info", "signed": "good"}
 # Patterns of the reasons that quotes give, for the catalogue: values are numbered fields.
@@ -130,3 +158,24 @@ def share_rows(
         }
         for share in shares
     ]
+
+
+def spec_facts(spec: JobSpec) -> dict[str, Any]:
+    """What a job runs and asks for, in words and units of people."""
+    return {
+        "command": shlex.join(spec.command),
+        "inputs": spec.inputs,
+        "cpus": quantity(spec.cpu_milli),
+        "gpus": quantity(spec.gpu_milli),
+        "memory_bytes": spec.memory_bytes,
+        "output_bytes": spec.output_bytes,
+        "minutes": quantity(spec.wall_s * 1_000 // 60),
+        "cpu_limit_s": spec.cpu_limit_s,
+        "nodes": spec.nodes,
+        "array": spec.array,
+        "accelerator": spec.accelerator,
+        "software": spec.software,
+        "centres": spec.centres,
+        "deadline": spec.deadline_at,
+        "environment": sorted(spec.environment.items()),
+    }

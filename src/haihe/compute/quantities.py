@@ -16,7 +16,7 @@ _TIMES: Sequence[tuple[int, int, str]] = (
     (120, 60, gettext_noop("%(number)s min")),
     (0, 1, gettext_noop("%(number)s s")),
 )
-_FROM_HERE_ON_WHOLE = 100
+_WHOLE_TIMES, _WHOLE_AMOUNTS = 10, 100
 
 
 def quantity(milli: int) -> str:
@@ -29,7 +29,10 @@ def duration(seconds: float) -> str:
     """A length of time in its largest unit of which it has two."""
     length_s = max(0.0, seconds)
     unit_s, text = next((unit, text) for least, unit, text in _TIMES if length_s >= least)
-    return gettext(text) % {"number": _short(length_s / unit_s)}
+    number = length_s / unit_s
+    return gettext(text) % {
+        "number": f"{number:.0f}" if number >= _WHOLE_TIMES else f"{number:.2g}"
+    }
 
 
 def power(watts: float) -> str:
@@ -66,4 +69,4 @@ def _scaled(value: float, units: Sequence[str]) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= _FROM_HERE_ON_WHOLE else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= _WHOLE_AMOUNTS else f"{value:.3g}"

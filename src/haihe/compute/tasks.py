@@ -21,6 +21,7 @@ from haihe.compute.protocols import INPUTS
 from haihe.compute.services.dispatch import plan_round
 from haihe.compute.services.embedded import embedded_agents
 from haihe.compute.services.exchange import hear
+from haihe.compute.services.files import deliver_files
 from haihe.compute.services.jobs import attempt_folder
 from haihe.kernel.settings import load_settings
 
@@ -44,6 +45,7 @@ class DirectLink:
         job = Job.objects.select_related("quote").get(pk=order.job_id)
         for ref in job.quote.spec.inputs:
             INPUTS.get().deliver(job.pk, ref, folder / "inputs")
+        deliver_files(job.quote.spec.files, folder / "work")
 
     def send_outputs(self, attempt_id: UUID, folder: Path) -> None:
         """Nothing: they are where the platform looks for them."""

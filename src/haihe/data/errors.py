@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from haihe.kernel.errors import Conflict, Corrupt, Denied, Invalid, Refused, TooLarge, gettext_noop
+from haihe.kernel.errors import Conflict, Corrupt, Denied, Invalid, Refused, gettext_noop
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,19 +47,6 @@ class WrongEncoding(Invalid):
     name: str
     line: int
     byte: str
-
-
-@dataclass(kw_only=True, eq=False)
-class FileTooLarge(TooLarge):
-    """A file above the installation's limit."""
-
-    code: ClassVar[str] = "data.file_too_large"
-    template: ClassVar[str] = gettext_noop(
-        "{name} has more than {limit_bytes} bytes, this installation's limit."
-    )
-
-    name: str
-    limit_bytes: int
 
 
 @dataclass(kw_only=True, eq=False)

@@ -168,6 +168,19 @@ class StaleEdit(Conflict):
 
 
 @dataclass(kw_only=True, eq=False)
+class FileTooLarge(TooLarge):
+    """A file above the installation's limit."""
+
+    code: ClassVar[str] = "input.file_too_large"
+    template: ClassVar[str] = gettext_noop(
+        "{name} has more than {limit_bytes} bytes, this installation's limit."
+    )
+
+    name: str
+    limit_bytes: int
+
+
+@dataclass(kw_only=True, eq=False)
 class StorageUnavailable(Unavailable):
     """The disk or the database cannot take a write now."""
 

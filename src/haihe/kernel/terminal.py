@@ -8,7 +8,7 @@ the exit code says which branch of the error tree they are from.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,14 @@ from uuid import UUID
 import typer
 from django.utils.translation import gettext as _
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -41,6 +49,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 UNBOUNDED = 10_000  # columns of output that goes to a file or a program, so that nothing folds
+BAR_FROM_BYTES = 8 << 20  # what is smaller is done before a bar could be read
 WHOLE = 36  # letters, those of an id: a column of no more is not folded before the others
 
 out = Console(soft_wrap=True, highlight=False)
@@ -105,6 +114,22 @@ def show_rows(
     _print_table(table)
     if next_cursor:
         out.print(Text(_("More: --cursor {cursor}").format(cursor=next_cursor), style="dim"))
+
+
+def track_bytes(pieces: Iterable[bytes], *, total: int, text: str) -> Iterator[bytes]:
+    """Pass pieces of a file on, with a progress bar on stderr where a person watches a large one."""
+    if not err.is_terminal or total < BAR_FROM_BYTES:
+        yield from pieces
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(text, total=total)
+        for piece in pieces:
+            yield piece
+            progress.advance(task, len(piece))
 
 
 def ask_consent(lines: Sequence[str], *, yes: bool) -> None:

@@ -17,6 +17,9 @@
     backend = "ray"
     url = "http://10.0.0.7:8265"
 
+    [exporters]
+    gpu = ["http://10.0.0.7:9400/metrics"]
+
 What a pool can say is in ``SlurmSettings``, ``RaySettings`` and ``LocalSettings``, beside each
 back-end. A centre that the platform's own process serves has a file of pools alone, in its folder
 under ``agents`` in the platform's home.
@@ -25,7 +28,7 @@ under ``agents`` in the platform's home.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,7 @@ class AgentConfig:
     agent_id: str
     centre: str
     pools: Pools
+    exporters: Mapping[str, Sequence[str]]
 
 
 def write_config(folder: Path, *, url: str, agent_id: str, centre: str) -> Path:
@@ -75,7 +79,10 @@ def read_config(folder: Path) -> AgentConfig:
     if missing:
         raise BadAgentConfig(path=str(path), reason=f"{missing[0]} is missing")
     check_url(data["url"], where=str(path))
-    return AgentConfig(folder, data["url"], data["agent_id"], data["centre"], _pools(data, path))
+    return AgentConfig(
+        folder, data["url"], data["agent_id"], data["centre"], _pools(data, path),
+        _exporters(data, path),
+    )  # fmt: skip
 
 
 def read_pools(folder: Path) -> Pools:
@@ -105,6 +112,18 @@ def _read(path: Path) -> Mapping[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise BadAgentConfig(path=str(path), reason=str(error)) from None
+
+
+def _exporters(data: Mapping[str, Any], path: Path) -> Mapping[str, Sequence[str]]:
+    exporters = data.get("exporters", {})
+    is_good = isinstance(exporters, dict) and all(
+        isinstance(urls, list) and all(urlsplit(str(url)).hostname for url in urls)
+        for urls in exporters.values()
+    )
+    if not is_good:
+        reason = "[exporters] gives a list of addresses to the names of pools"
+        raise BadAgentConfig(path=str(path), reason=reason)
+    return {pool: [str(url) for url in urls] for pool, urls in exporters.items()}
 
 
 def _pools(data: Mapping[str, Any], path: Path) -> Pools:

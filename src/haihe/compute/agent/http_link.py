@@ -48,13 +48,23 @@ class HttpLink:
         return Answer.model_validate_json(response.content)
 
     def fetch_inputs(self, order: Order, folder: Path) -> None:
-        """Bring each input that is not there yet."""
+        """Bring each input and file that is not there yet."""
         inputs = folder / "inputs"
         inputs.mkdir(parents=True, exist_ok=True)
         for name in order.inputs:
             if any(path.stem == name for path in inputs.iterdir()):
                 continue
-            self._fetch(f"/agent/v1/attempts/{order.attempt_id}/inputs/{quote(name)}", inputs, name)
+            address = f"/agent/v1/attempts/{order.attempt_id}/inputs/{quote(name)}"
+            draft, ending = self._fetch(address, inputs, name)
+            draft.replace(inputs / f"{name}{ending}")
+        for item in order.files:
+            target = folder / "work" / item.path
+            if target.exists() and sha256_of(target) == item.sha256:
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            address = f"/agent/v1/attempts/{order.attempt_id}/files/{item.sha256}"
+            draft, _ = self._fetch(address, target.parent, target.name)
+            draft.replace(target)
 
     def send_outputs(self, attempt_id: UUID, folder: Path) -> None:
         """Send the log and every output."""
@@ -66,8 +76,8 @@ class HttpLink:
             if path.is_file() and not path.is_symlink():
                 self._put(f"{base}/outputs/{quote(str(path.relative_to(outputs)))}", path)
 
-    def _fetch(self, address: str, folder: Path, name: str) -> None:
-        """Write an answer to a file under the name and ending that the platform gives it."""
+    def _fetch(self, address: str, folder: Path, name: str) -> tuple[Path, str]:
+        """Write an answer to a draft; also the ending that the platform gives the file."""
         request = self.client.build_request(
             "GET", address, headers=self._headers("GET", address, EMPTY_SHA256)
         )
@@ -86,7 +96,7 @@ class HttpLink:
         except httpx.HTTPError as error:
             draft.unlink(missing_ok=True)
             raise LinkDown(reason=str(error) or type(error).__name__) from error
-        draft.replace(folder / f"{name}{_ending(response.headers)}")
+        return draft, _ending(response.headers)
 
     def _put(self, address: str, path: Path) -> None:
         def pieces() -> Iterator[bytes]:

@@ -6,12 +6,12 @@ from datetime import datetime
 from uuid import UUID
 
 from django.http import StreamingHttpResponse
-from ninja import Query, Router, Schema, Status
+from ninja import File, Form, Query, Router, Schema, Status, UploadedFile
 from pydantic import Field
 
 from haihe.compute.domain import GIB, Objective, spec_from
 from haihe.compute.models import Attempt, Job, Quote, Settlement
-from haihe.compute.services import explain, jobs, quotes
+from haihe.compute.services import explain, files, jobs, quotes
 from haihe.kernel.api import CursorPage, PageQuery, Whole, as_page
 from haihe.kernel.files import FILE_ANSWER, stream_file
 from haihe.policy.http import Request
@@ -58,6 +58,13 @@ class JobSpecSchema(Schema):
     files: list[FileSchema] = []
     environment: dict[str, str] = {}
     labels: dict[str, str] = {}
+
+
+class JobFileOut(Schema):
+    """A kept file."""
+
+    sha256: str
+    bytes: int
 
 
 class LineOut(Schema):
@@ -262,6 +269,15 @@ class FileOut(Schema):
 
     path: str
     bytes: int
+
+
+@router.post("/files", response={201: JobFileOut})
+def keep_file(
+    request: Request, file: File[UploadedFile], organisation: Form[str]
+) -> Status[JobFileOut]:
+    """Keep a file for an organisation's jobs: name it in a spec by its content."""
+    row = files.keep_file(request.principal, file.chunks(), organisation=organisation)
+    return Status(201, JobFileOut(sha256=row.sha256, bytes=row.bytes))
 
 
 @router.post("/quotes", response={201: QuoteOut})

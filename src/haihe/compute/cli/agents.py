@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,12 @@ import typer
 from django.utils.translation import gettext as _
 
 from haihe.compute.agent.backends import BACKENDS, backend_from
-from haihe.compute.agent.config import check_url, read_config, write_config
+from haihe.compute.agent.config import AgentConfig, check_url, read_config, write_config
+from haihe.compute.agent.exporters import Exporters, measure_machine
 from haihe.compute.agent.http_link import HttpLink
 from haihe.compute.agent.http_link import enrol as join
 from haihe.compute.agent.journal import Journal
-from haihe.compute.agent.runner import Agent
+from haihe.compute.agent.runner import Agent, Metrics
 from haihe.compute.agent.signing import load_key, make_key
 from haihe.compute.errors import BadAgentConfig
 from haihe.compute.models import Agent as AgentRow
@@ -98,6 +100,7 @@ def run(
         link=HttpLink(config.url, agent_id=config.agent_id, key=load_key(folder)),
         backends={name: backend_from(name, data, folder) for name, data in wanted.items()},
         folder=lambda job_id, number: folder.resolve() / "jobs" / str(job_id) / str(number),
+        metrics=_metrics(config, wanted),
     )
     err.print(
         _("Agent of {centre}, pools {pools}, platform {url}. Interrupt to end it.").format(
@@ -114,6 +117,17 @@ def run(
         err.print(_("Ended. What was started goes on."))
     finally:
         journal.close()
+
+
+def _metrics(config: AgentConfig, pools: Mapping[str, Mapping[str, Any]]) -> Metrics:
+    """What is measured of each pool besides: by its exporters, and of this machine's cards."""
+    exporters = {pool: Exporters(urls) for pool, urls in config.exporters.items()}
+
+    def measure(pool: str) -> Mapping[str, float]:
+        own = measure_machine() if pools[pool].get("backend") == "local" else {}
+        return {**own, **exporters[pool].measure()} if pool in exporters else own
+
+    return measure
 
 
 def _agent(found: AgentRow) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,8 +20,10 @@ from haihe.compute.labels import bill_rows
 from haihe.compute.models import Attempt, Job, Quote
 from haihe.compute.services import jobs as services
 from haihe.compute.services.explain import explain_job
+from haihe.compute.services.files import keep_file
 from haihe.compute.services.quotes import find_quote, request_quote
 from haihe.compute.tasks import Dispatcher, run_until_idle
+from haihe.kernel.blobs import PIECE_BYTES, pieces_of
 from haihe.kernel.errors import InvalidField
 from haihe.kernel.money import format_micro
 from haihe.kernel.outbox import deliver_due
@@ -35,6 +38,7 @@ from haihe.kernel.terminal import (
     print_json,
     show_record,
     show_rows,
+    track_bytes,
 )
 from haihe.policy.cli import caller, person
 from haihe.policy.domain import Principal, Resource
@@ -209,19 +213,40 @@ def list_files(job_id: str, as_json: AsJson = False) -> None:
 @job.command("get")
 def get_file(
     job_id: str,
-    path: Annotated[str, typer.Argument(help="As `job files` lists it.")],
-    to: Annotated[Path | None, typer.Option(help="Where to write it; not over a file.")] = None,
+    path: Annotated[str, typer.Argument(help="As `job files` lists it; empty for all.")] = "",
+    to: Annotated[
+        Path | None, typer.Option(help="Where to write it, or the folder for all; nothing is over.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy one of a job's files here."""
-    target = to or Path(Path(path).name)
-    with services.open_output(caller(), job_id, path) as source:
+    """Copy one of a job's files here, or all of them into a folder."""
+    principal = caller()
+    if path:
+        target = to or Path(Path(path).name)
+        _copy(principal, job_id, path, target)
+        show_record({"path": path, "to": target, "bytes": target.stat().st_size}, as_json=as_json)
+        return
+    folder = to or Path(job_id)
+    rows = []
+    for file in services.list_outputs(principal, job_id):
+        target = folder / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(principal, job_id, file.path, target)
+        rows.append({"path": file.path, "to": target, "bytes": file.bytes})
+    columns = ["path", "to", "bytes"]
+    show_rows(rows, columns=columns, as_json=as_json, empty=_("It wrote no files."))
+
+
+def _copy(principal: Principal, job_id: str, path: str, target: Path) -> None:
+    with services.open_output(principal, job_id, path) as source:
+        size = os.fstat(source.fileno()).st_size
+        pieces = iter(partial(source.read, PIECE_BYTES), b"")
         try:
             with target.open("xb") as file:
-                shutil.copyfileobj(source, file)
+                for piece in track_bytes(pieces, total=size, text=path):
+                    file.write(piece)
         except FileExistsError:
             raise InvalidField(field="to", value=str(target), rule="give a new name") from None
-    show_record({"path": path, "to": target, "bytes": target.stat().st_size}, as_json=as_json)
 
 
 @job.command("dispatch")
@@ -252,12 +277,34 @@ def _request(principal: Principal, asked: dict[str, Any]) -> Quote:
     }
     if "organisation" not in asked:
         raise BadJobSpec(field="organisation", rule="is missing: who pays?")
+    if "files" in spec:
+        spec["files"] = _uploaded(principal, spec["files"], asked["organisation"])
     return request_quote(
         principal,
         spec_from(spec),
         organisation=asked["organisation"],
         contract=asked.get("contract", ""),
     )
+
+
+def _uploaded(principal: Principal, wanted: Any, organisation: str) -> list[dict[str, str]]:
+    """The files of a spec by their content; those that are named by a path here are brought."""
+    if not isinstance(wanted, list) or not all(isinstance(item, dict) for item in wanted):
+        raise BadJobSpec(field="files", rule="needs path and sha256, or path and from, each")
+    found = []
+    for item in wanted:
+        if "from" not in item:
+            found.append(item)
+            continue
+        source = Path(str(item["from"]))
+        try:
+            size = source.stat().st_size
+            pieces = track_bytes(pieces_of(source), total=size, text=str(source))
+            kept = keep_file(principal, pieces, organisation=organisation)
+        except OSError as error:
+            raise BadJobSpec(field=f"files.{source}", rule=f"cannot be read: {error}") from None
+        found.append({"path": item.get("path", source.name), "sha256": kept.sha256})
+    return found
 
 
 def _submit(principal: Principal, asked: dict[str, Any], *, priority: int, yes: bool) -> Job:

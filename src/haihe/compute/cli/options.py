@@ -55,6 +55,7 @@ _OPTIONS: dict[str, Any] = {
     "centre": _list("Slug of a centre that may have it"),
     "input": _list("name=dataset@version"),
     "env": _list("NAME=VALUE"),
+    "file": _list("PATH, or PATH/IN/JOB=PATH, of a file that the job finds where it works"),
 }
 
 
@@ -100,7 +101,11 @@ def _asked(words: list[str], given: dict[str, Any]) -> dict[str, Any]:
         "organisation", "contract", "name", "nodes", "array", "accelerator", "objective",
         "deadline", "software",
     )  # fmt: skip
-    fields = {**scaled, **{name: given[name] for name in same}}
+    fields = {
+        "files": [_file(text) for text in given["file"] or ()],
+        **scaled,
+        **{name: given[name] for name in same},
+    }
     return data | {name: value for name, value in fields.items() if value not in (None, "", [], {})}
 
 
@@ -120,6 +125,12 @@ def read_job(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise BadJobSpec(field=f"file {path}", rule="must give values to the fields of a job")
     return data
+
+
+def _file(text: str) -> dict[str, str]:
+    """A file as people name it: where it is, and where the job finds it."""
+    path, equals, here = text.partition("=")
+    return {"path": path, "from": here} if equals else {"path": Path(text).name, "from": text}
 
 
 def _scaled(value: float | None, unit: int) -> int | None:

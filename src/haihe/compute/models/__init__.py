@@ -10,7 +10,15 @@ from haihe.compute.models.centres import (
     Pool,
 )
 from haihe.compute.models.contracts import Contract, Quote
-from haihe.compute.models.jobs import Attempt, Job, JobKind, Reservation, Settlement, UsageRecord
+from haihe.compute.models.jobs import (
+    Attempt,
+    Job,
+    JobFile,
+    JobKind,
+    Reservation,
+    Settlement,
+    UsageRecord,
+)
 from haihe.compute.models.network import Agent, Decision, Enrolment, Sample, StartRecord
 
 __all__ = [
@@ -22,6 +30,7 @@ __all__ = [
     "Decision",
     "Enrolment",
     "Job",
+    "JobFile",
     "JobKind",
     "MaintenanceWindow",
     "Node",

@@ -122,6 +122,23 @@ class Job(Entity):
         )
 
 
+class JobFile(Entity):
+    """A file that an organisation brought to its jobs, known by its content."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    sha256 = models.CharField(max_length=64)
+    bytes = models.PositiveBigIntegerField()
+    used_at = models.DateTimeField(help_text="When it was last uploaded or submitted with a job.")
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["organisation", "sha256"], name="file_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
 class ReservationQuerySet(models.QuerySet["Reservation"]):
     """Reads of reservations."""
 

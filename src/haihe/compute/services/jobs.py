@@ -20,6 +20,7 @@ from haihe.compute.models import Contract, Job, Pool, Quote, Reservation
 from haihe.compute.protocols import INPUTS
 from haihe.compute.services.contracts import check_within_contract
 from haihe.compute.services.facts import look_at_pools
+from haihe.compute.services.files import touch_files
 from haihe.compute.services.holds import hold_funds
 from haihe.compute.services.kinds import kind_of_quote
 from haihe.compute.services.own import listed_organisations
@@ -82,6 +83,7 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
                 for index in range(spec.array)
             ]
         )
+        touch_files(quote.organisation_id, spec.files)
         holds = hold_funds(jobs, quote)
         need = asdict(need_of(spec))
         Reservation.objects.bulk_create(

@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 from haihe.compute.agent.messages import LogPiece
 from haihe.compute.errors import BadParcel
 from haihe.compute.models import Agent, Attempt
 from haihe.compute.protocols import INPUTS
+from haihe.compute.services.files import opened
 from haihe.compute.services.jobs import attempt_folder
 from haihe.kernel.errors import MissingRecord, StorageUnavailable
 
@@ -35,6 +37,17 @@ def open_input(agent: Agent, attempt_id: UUID, name: str) -> Iterator[Path]:
         INPUTS.get().deliver(attempt.job_id, ref, Path(folder))
         [path] = Path(folder).iterdir()
         yield path
+
+
+@contextmanager
+def open_file(agent: Agent, attempt_id: UUID, sha256: str) -> Iterator[BinaryIO]:
+    """One uploaded file of an attempt, checked."""
+    attempt = _claimed(agent, attempt_id)
+    ref = next((ref for ref in attempt.job.quote.spec.files if ref.sha256 == sha256), None)
+    if ref is None:
+        raise MissingRecord(kind="file", id=sha256)
+    with opened(ref) as file:
+        yield file
 
 
 def keep_output(

@@ -43,6 +43,7 @@ from haihe.compute.services.facts import (
     present_facts,
     wish_of,
 )
+from haihe.compute.services.files import files_of
 from haihe.compute.services.holds import CASH
 from haihe.compute.services.queues import outlooks
 from haihe.compute.simulation.waiting import ExpectedStart
@@ -85,8 +86,10 @@ def request_quote(
     at = now()
     agreed = contract_in_force(principal, contract, buyer, at) if contract else None
     inputs = [INPUTS.get().describe(principal, buyer.pk, ref, at=at) for ref in spec.inputs]
+    files = files_of(buyer.pk, spec.files)
+    moved = sum(card.bytes for card in inputs) + sum(row.bytes for row in files.values())
     account = open_account(buyer.pk, CASH, CNY, name=buyer.name)
-    bidder = _Bidder(spec, principal, buyer, agreed, inputs, account, at)
+    bidder = _Bidder(spec, principal, buyer, agreed, inputs, moved, account, at)
     pools = list(Pool.objects.select_related("centre__operator").order_by("centre__slug", "slug"))
     bids = {bid.facts.pool: bid for bid in bidder.bids(pools)}
     wish, facts = wish_of(spec, at), [bid.facts for bid in bids.values()]
@@ -167,6 +170,7 @@ class _Bidder:
     buyer: Organisation
     contract: Contract | None
     inputs: list[InputCard]
+    bytes_to_move: int
     account: Account
     at: datetime
 
@@ -226,7 +230,7 @@ class _Bidder:
             amount_micro=amount,
             payable_micro=None if amount is None else payable,
             funds_reason=self._funds_reason(payable),
-            bytes_to_move=sum(card.bytes for card in self.inputs),
+            bytes_to_move=self.bytes_to_move,
             link_bytes_per_s=pool.centre.link_bytes_per_s,
             energy_wh=energy,
             carbon_g=carbon_g(energy, pool),

@@ -1,8 +1,8 @@
-"""Pages of centres, their pools, and the prices of these."""
+"""Pages of centres: what they have, what speaks for them, and who is known there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,24 +10,32 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from haihe.compute.forms import CentreForm, OfferForm, PoolForm
-from haihe.compute.labels import quantity
-from haihe.compute.models import Centre, Offer
+from haihe.compute.agent.config import FILE as AGENT_FILE
+from haihe.compute.forms import AccountForm, CentreForm, CentreTermsForm
+from haihe.compute.models import Agent, Centre
+from haihe.compute.quantities import duration, quantity
+from haihe.compute.services import accounts, agents
 from haihe.compute.services import centres as services
 from haihe.compute.services.centres import PoolCard
+from haihe.compute.services.facts import SILENT_AFTER
+from haihe.compute.services.network import look_at_network
 from haihe.compute.services.own import organisations_for
+from haihe.compute.views.network import pool_row
 from haihe.kernel.clock import now
 from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
 from haihe.kernel.forms import shown_on
-from haihe.kernel.money import MICRO
 from haihe.kernel.pagination import paginate
+from haihe.kernel.settings import load_settings
 from haihe.policy.domain import MANAGING
 from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 
-SPARK_POINTS = 60
+ACCOUNTS_SHOWN = 500
+CLOCK_TOLERANCE_S = 60
+AGENT_FOLDER = "haihe-agent"
 
 
 @require_GET
@@ -73,19 +81,8 @@ def centre_new(request: Request) -> HttpResponse:
 
 @require_GET
 def centre(request: Request, slug: str) -> HttpResponse:
-    """A centre: its pools, what is free of them, what they cost."""
-    found = services.find_centre(request.principal, slug)
-    cards = services.pool_cards(request.principal, found.pools.all())
-    return render(
-        request,
-        "compute/centre.html",
-        {
-            "centre": found,
-            "pools": [_pool_row(card) for card in cards],
-            "may_update": is_allowed(request.principal, "centre.update", found.resource()),
-            "as_of": now(),
-        },
-    )
+    """A centre: its pools as they are, what speaks for it, its terms, and who is known there."""
+    return _centre_page(request, slug, {})
 
 
 @require_GET
@@ -95,71 +92,108 @@ def centre_by_id(request: Request, centre_id: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def pool_new(request: Request, slug: str) -> HttpResponse:
-    """Add a pool to a centre."""
+def centre_terms(request: Request, slug: str) -> HttpResponse:
+    """Say anew where a centre is, how clean its power is, how fast data gets there."""
     found = services.find_centre(request.principal, slug)
-    form = PoolForm(request.POST or None)
+    form = CentreTermsForm(request.POST or None, initial=CentreTermsForm.initial_of(found))
     if request.method == "POST" and form.is_valid():
         with shown_on(form):
-            services.create_pool(
-                request.principal, slug, slug=form.cleaned_data["slug"], **form.capacity()
-            )
-            messages.success(request, _("The pool is added. Give it a price, and jobs can come."))
-            return redirect("compute:pool", slug, form.cleaned_data["slug"])
+            services.update_centre(request.principal, slug, form.terms())
+            messages.success(request, _("The terms of the centre are changed."))
+            return redirect("compute:centre", slug)
     context = {"form": form, "centre": found}
-    return render(request, "compute/pool_form.html", context, status=form.status)
+    return render(request, "compute/centre_terms.html", context, status=form.status)
 
 
 @require_http_methods(["GET", "POST"])
-def pool(request: Request, slug: str, pool_slug: str) -> HttpResponse:
-    """A pool: capacity, price history, and for its operator new prices."""
-    found = services.find_pool(request.principal, f"{slug}/{pool_slug}")
-    offers = services.offers_of(request.principal, str(found))
-    if export_asked(request):
-        return export_table(
-            request,
-            map(vars, offers[:EXPORT_ROWS]),
-            columns=["begins_at", "ends_at", "cpu_hour_micro", "gpu_hour_micro", "minimum_micro"],
-            name=f"{slug}-{pool_slug}-offers",
-        )
-    form = OfferForm(request.POST or None)
+def account_new(request: Request, slug: str) -> HttpResponse:
+    """Say who a person is at a centre."""
+    found = services.find_centre(request.principal, slug)
+    form = AccountForm(request.POST or None, initial={"email": request.GET.get("email", "")})
     if request.method == "POST" and form.is_valid():
         with shown_on(form):
-            services.set_offer(request.principal, str(found), **form.cleaned_data)
-            messages.success(request, _("The price holds from now on; open quotes keep theirs."))
-            return redirect("compute:pool", slug, pool_slug)
-    [card] = services.pool_cards(request.principal, [found])
-    page = paginate(offers, cursor=request.GET.get("cursor"))
-    return render(
-        request,
-        "compute/pool.html",
-        {
-            **_pool_row(card),
-            "centre": found.centre,
-            "page": page,
-            "prices": _prices(offers),
-            "form": form,
-            "may_update": is_allowed(request.principal, "centre.update", found.centre.resource()),
-            "as_of": now(),
-        },
-        status=form.status,
-    )
+            accounts.set_account(request.principal, slug, **form.cleaned_data)
+            messages.success(request, _("The person is known at the centre."))
+            return redirect("compute:centre", slug)
+    context = {"form": form, "centre": found}
+    return render(request, "compute/account_form.html", context, status=form.status)
 
 
 @require_POST
-def pool_open(request: Request, slug: str, pool_slug: str) -> HttpResponse:
-    """Let a pool take new jobs."""
-    services.set_pool_open(request.principal, f"{slug}/{pool_slug}", is_open=True)
-    messages.success(request, _("The pool takes new jobs."))
-    return redirect("compute:pool", slug, pool_slug)
+def account_drop(request: Request, slug: str) -> HttpResponse:
+    """Forget who a person is at a centre."""
+    accounts.drop_account(request.principal, slug, email=request.POST.get("email", ""))
+    messages.success(request, _("The person is known at the centre no more. Their jobs go on."))
+    return redirect("compute:centre", slug)
+
+
+@never_cache
+@require_POST
+def agent_invite(request: Request, slug: str) -> HttpResponse:
+    """Make a one-time token for an agent. It is in the answer and kept nowhere."""
+    made = agents.invite_agent(request.principal, slug)
+    return _centre_page(request, slug, {"invited": made, **_commands(made)})
 
 
 @require_POST
-def pool_drain(request: Request, slug: str, pool_slug: str) -> HttpResponse:
-    """Let a pool take no new jobs."""
-    services.set_pool_open(request.principal, f"{slug}/{pool_slug}", is_open=False)
-    messages.success(request, _("The pool takes no new jobs; those queued still run."))
-    return redirect("compute:pool", slug, pool_slug)
+def agent_revoke(request: Request, slug: str) -> HttpResponse:
+    """Hear a centre's agent no more."""
+    agents.revoke_agent(request.principal, slug)
+    messages.success(request, _("The agent is not heard any more. What it looks after goes on."))
+    return redirect("compute:centre", slug)
+
+
+# --- helpers -------------------------------------------------------------------------------------
+
+
+def _centre_page(request: Request, slug: str, more: Mapping[str, Any]) -> HttpResponse:
+    found = services.find_centre(request.principal, slug)
+    may_update = is_allowed(request.principal, "centre.update", found.resource())
+    [one] = look_at_network(request.principal, centre=slug).centres
+    at = now()
+    context = {
+        "centre": found,
+        "one": one,
+        "pools": [pool_row(pool) for pool in one.pools],
+        "agent": one.agent,
+        "clock": _clock(one.agent) if may_update and not one.is_embedded else None,
+        "is_silent": one.seen_s is None or one.seen_s > SILENT_AFTER.total_seconds(),
+        "accounts": accounts.accounts_at(request.principal, slug)[:ACCOUNTS_SHOWN],
+        "may_update": may_update,
+        "as_of": at,
+        **more,
+    }
+    return render(request, "compute/centre.html", context)
+
+
+def _clock(agent: Agent | None) -> dict[str, Any] | None:
+    """By how much the agent's clock differs from the platform's."""
+    if agent is None or agent.seen_at is None:
+        return None
+    ahead_s = agent.clock_ahead_ms / 1_000
+    text = _("%(time)s ahead") if ahead_s >= 0 else _("%(time)s behind")
+    return {
+        "text": text % {"time": duration(abs(ahead_s))},
+        "is_off": abs(ahead_s) > CLOCK_TOLERANCE_S,
+    }
+
+
+def _commands(made: agents.NewEnrolment) -> dict[str, str]:
+    """What the operator runs beside the scheduler, with the token in it."""
+    pools = list(made.centre.pools.all())
+    url = load_settings().public_url.rstrip("/")
+    kinds = {pool.backend for pool in pools}
+    run, file = f"haihe agent run --folder {AGENT_FOLDER}", ""
+    if len(kinds) == 1:
+        run += "".join([f" --backend {kinds.pop()}", *(f" --pool {pool.slug}" for pool in pools)])
+    else:
+        file = "\n\n".join(f'[pools.{pool.slug}]\nbackend = "{pool.backend}"' for pool in pools)
+    return {
+        "enrol": f"haihe agent enrol --url {url} --folder {AGENT_FOLDER} --token {made.token}",
+        "run": run,
+        "file": file,
+        "file_name": f"{AGENT_FOLDER}/{AGENT_FILE}",
+    }
 
 
 def _centre_rows(request: Request, rows: Sequence[Centre]) -> list[dict[str, Any]]:
@@ -188,27 +222,3 @@ def _centre_row(row: Centre, cards: Sequence[PoolCard]) -> dict[str, Any]:
         "cpu": f"{quantity(held_cpu)} / {quantity(total_cpu)}",
         "gpu": f"{quantity(held_gpu)} / {quantity(total_gpu)}",
     }
-
-
-def _pool_row(card: PoolCard) -> dict[str, Any]:
-    pool, held = card.pool, card.held
-    return {
-        "pool": pool,
-        "offer": card.offer,
-        "held": held,
-        "cpu": _("%(held)s of %(all)s") % _amounts(held.cpu_milli, pool.cpu_milli),
-        "gpu": _("%(held)s of %(all)s") % _amounts(held.gpu_milli, pool.gpu_milli),
-    }
-
-
-def _amounts(held_milli: int, all_milli: int) -> dict[str, str]:
-    return {"held": quantity(held_milli), "all": quantity(all_milli)}
-
-
-def _prices(offers: Any) -> list[tuple[str, float]]:
-    """The newest prices per CPU-hour in CNY, oldest first, for a small line."""
-    newest: list[Offer] = list(offers[:SPARK_POINTS])
-    return [
-        (f"{offer.begins_at:%Y-%m-%d %H:%M}", offer.cpu_hour_micro / MICRO)
-        for offer in reversed(newest)
-    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from functools import wraps
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from haihe.compute.errors import BadParcel
 from haihe.compute.models import Agent
 from haihe.compute.services.agents import authenticate_agent, enrol_agent
 from haihe.compute.services.exchange import hear
-from haihe.compute.services.parcels import keep_log, keep_output, open_input
+from haihe.compute.services.parcels import keep_log, keep_output, open_file, open_input
 from haihe.kernel.errors import HaiheError, InvalidField
 from haihe.kernel.http import problem
 
@@ -105,6 +106,16 @@ def read_input(request: HttpRequest, agent: Agent, attempt_id: UUID, name: str) 
     with open_input(agent, attempt_id, name) as path:
         # The file is open before its folder goes; what is open can be read to its end.
         return FileResponse(path.open("rb"), as_attachment=True, filename=path.name)
+
+
+@_for_agents("GET")
+def read_file(
+    request: HttpRequest, agent: Agent, attempt_id: UUID, sha256: str
+) -> HttpResponseBase:
+    """One uploaded file of an attempt."""
+    with open_file(agent, attempt_id, sha256) as file:
+        # What is open goes on being read when the answer is sent.
+        return FileResponse(open(os.dup(file.fileno()), "rb"), filename=sha256)  # noqa: PTH123
 
 
 @_for_agents("PUT")

@@ -1,8 +1,9 @@
-"""Pages of quotes and jobs."""
+"""Pages of jobs."""
 
 from __future__ import annotations
 
-import shlex
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,32 +15,36 @@ from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import escape
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HTMX_STOP_POLLING, HttpResponseClientRefresh
 
-from haihe.compute.domain import FINAL, JobState, spec_from
-from haihe.compute.forms import JobForm
-from haihe.compute.labels import REASONS, STATES, TONES, bill_rows, quantity, share_rows
-from haihe.compute.models import Attempt, Job, Quote
+from haihe.compute.comparison import comparison
+from haihe.compute.domain import FINAL, JobState
+from haihe.compute.labels import (
+    OCCASIONS,
+    REASONS,
+    STATES,
+    TONES,
+    bill_rows,
+    share_rows,
+    spec_facts,
+)
+from haihe.compute.models import Attempt, Job
+from haihe.compute.quantities import quantity
 from haihe.compute.services import jobs as services
-from haihe.compute.services.contracts import usable_contracts
-from haihe.compute.services.own import organisations_for
-from haihe.compute.services.quotes import find_quote, request_quote
+from haihe.compute.services.explain import Explanation, Placed, Waits, explain_job
 from haihe.evidence import services as evidence
 from haihe.evidence.labels import kind_label
 from haihe.kernel.clock import now
 from haihe.kernel.export import every_item, export_asked, export_table
 from haihe.kernel.files import stream_file
-from haihe.kernel.forms import Refusable, shown_on
 from haihe.kernel.phrases import translated
-from haihe.kernel.texts import with_currency
-from haihe.policy.domain import WORKING
 from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 
 SHOWN_LOG_BYTES = 64_000
 SHOWN_EVIDENCE = 100
-CONTRACT_CHOICES = 100
+SHOWN_SIBLINGS = 100
 
 
 @require_GET
@@ -63,89 +68,54 @@ def jobs(request: Request) -> HttpResponse:
     )
 
 
-@require_http_methods(["GET", "POST"])
-def job_new(request: Request) -> HttpResponse:
-    """Describe a command job and ask what it costs."""
-    organisations = organisations_for(request.principal, "quote.create", "Quote", *WORKING)
-    contracts = usable_contracts(request.principal).order_by("-pk")[:CONTRACT_CHOICES]
-    asked = request.GET.get("input", "")
-    form = JobForm(
-        request.POST or None,
-        organisations=organisations,
-        contracts=[contract.number for contract in contracts],
-        initial={"inputs": f"data={asked}" if asked else ""},
-    )
-    if request.method == "POST" and form.is_valid():
-        with shown_on(form):
-            quote = request_quote(
-                request.principal,
-                spec_from(form.spec_data()),
-                organisation=form.cleaned_data["organisation"],
-                contract=form.cleaned_data["contract"],
-            )
-            return redirect("compute:quote", quote.pk)
-    return render(request, "compute/job_form.html", {"form": form}, status=form.status)
-
-
-@require_http_methods(["GET", "POST"])
-def quote(request: Request, quote_id: UUID) -> HttpResponse:
-    """A quote: what the job costs at most, why, who pays; posting accepts it."""
-    found = find_quote(request.principal, quote_id)
-    form = Refusable(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        with shown_on(form):
-            job = services.submit_job(request.principal, quote_id)
-            messages.success(request, _("The job is submitted; its funds are held."))
-            return redirect("compute:job", job.pk)
-    used = found.jobs.order_by("array_index").first()
-    is_open = used is None and found.expires_at > now()
-    return render(
-        request,
-        "compute/quote.html",
-        {
-            "quote": found,
-            "form": form,
-            "spec": _spec_facts(found),
-            "lines": bill_rows(found.lines),
-            "shares": share_rows(found.shares, found.organisation),
-            "reasons": [with_currency(translated(reason)) for reason in found.reasons],
-            "job": used,
-            "expired": used is None and not is_open,
-            "may_submit": is_open and is_allowed(request.principal, "job.submit", found.resource()),
-            "as_of": found.created_at,
-        },
-        status=form.status,
-    )
-
-
 @require_GET
 def job(request: Request, job_id: UUID) -> HttpResponse:
-    """A job: state, timeline, log, attempts, usage, bill, files."""
+    """A job: state, why it is there or waits, timeline, log, attempts, usage, bill, files."""
     found = services.find_job(request.principal, job_id)
     attempts = list(found.tries())
     settlement = getattr(found, "settlement", None)
     is_final = found.state in FINAL
+    sees_quote = is_allowed(request.principal, "quote.read", found.quote.resource())
     context = {
         **_job_row(found),
         "is_final": is_final,
         "failed": found.state == JobState.FAILED,
-        "spec": _spec_facts(found.quote),
+        "spec": spec_facts(found.quote.spec),
         "attempts": [_attempt_row(attempt) for attempt in attempts],
-        "events": _events(request, found, attempts),
+        "events": _events(request, found, attempts, sees_quote=sees_quote),
         "settlement": settlement,
         "lines": bill_rows(settlement.lines) if settlement else [],
         "shares": share_rows(settlement.shares, found.organisation) if settlement else [],
         "may_cancel": not is_final
         and found.cancel_requested_at is None
         and is_allowed(request.principal, "job.cancel", found.resource()),
-        "may_read_quote": is_allowed(request.principal, "quote.read", found.quote.resource()),
+        "may_read_quote": sees_quote,
         "may_read_log": is_allowed(request.principal, "job.read_log", found.resource()),
         "as_of": now(),
     }
+    if sees_quote and found.quote.comparison:
+        context.update(_explained(explain_job(request.principal, job_id)))
+    if found.quote.spec.array > 1:
+        context["siblings"] = _siblings(found)
     if context["may_read_log"]:
         context["log"] = _log_end(request, job_id)
         context["files"] = services.list_outputs(request.principal, job_id)
     return render(request, "compute/job.html", context)
+
+
+@require_GET
+def job_waiting(request: Request, job_id: UUID) -> HttpResponse:
+    """For what a job waits: a fragment for the page that shows it live.
+
+    When the job's state is no longer the one that the page shows, the page is loaded anew.
+    """
+    found = explain_job(request.principal, job_id)
+    if found.job.state != request.GET.get("state", found.job.state):
+        refresh = HttpResponseClientRefresh()
+        refresh.status_code = HTMX_STOP_POLLING
+        return refresh
+    context = {**_explained(found), "job": found.job}
+    return render(request, "compute/waiting.html", context)
 
 
 @require_GET
@@ -207,42 +177,95 @@ def _attempt_row(row: Attempt) -> dict[str, Any]:
     }
 
 
-def _spec_facts(row: Quote) -> dict[str, Any]:
-    """A job's spec in words and units of people."""
-    spec = row.spec
+def _explained(found: Explanation) -> dict[str, Any]:
+    """Why a job is where it is, and for what it waits: the newest placement first."""
+    placements = [_placed(one) for one in reversed(found.placements)]
     return {
-        "command": shlex.join(spec.command),
-        "inputs": spec.inputs,
-        "cpus": quantity(spec.cpu_milli),
-        "gpus": quantity(spec.gpu_milli),
-        "memory_bytes": spec.memory_bytes,
-        "output_bytes": spec.output_bytes,
-        "minutes": quantity(spec.wall_s * 1_000 // 60),
-        "cpu_limit_s": spec.cpu_limit_s,
+        "waits": found.waits_for != Waits.NOTHING,
+        "sentence": translated(found.sentence),
+        "ahead": found.ahead,
+        "present": comparison(found.present) if found.present else None,
+        "placements": [*placements, _placed(found.quoted)],
     }
 
 
-def _events(request: Request, job: Job, attempts: list[Attempt]) -> list[dict[str, Any]]:
-    """What happened to a job, the first thing first: evidence, and the attempts between it."""
+def _placed(one: Placed) -> dict[str, Any]:
+    return {
+        "at": one.at,
+        "occasion": OCCASIONS[one.occasion],
+        "chosen": one.choice.chosen,
+        "is_replayed": one.is_replayed,
+        "compared": comparison(one.choice),
+    }
+
+
+def _siblings(job: Job) -> dict[str, Any]:
+    """The jobs of an array: how many are in which state, and the first of them."""
+    rows = list(job.quote.jobs.order_by("array_index"))
+    counts = Counter(row.state for row in rows)
+    return {
+        "all": len(rows),
+        "counts": [
+            {"state": STATES[state], "tone": TONES[state], "count": counts[state]}
+            for state in JobState
+            if counts[state]
+        ],
+        "rows": [
+            {"job": row, "state": STATES[row.state], "tone": TONES[row.state]}
+            for row in rows[:SHOWN_SIBLINGS]
+        ],
+    }
+
+
+def _events(
+    request: Request, job: Job, attempts: list[Attempt], *, sees_quote: bool
+) -> list[dict[str, Any]]:
+    """What happened to a job, the first thing first: its quote, evidence, and attempts."""
     entries = evidence.find(request.principal, subject=f"job:{job.pk}", limit=SHOWN_EVIDENCE)
     events = [
         _event(entry.at, kind_label(entry.kind), "info", "fingerprint", _entry_address(entry.id))
         for entry in reversed(entries.items)
     ]
+    if sees_quote:
+        address = reverse("compute:quote", args=[job.quote_id])
+        events.append(_event(job.quote.created_at, _("Quoted"), "idle", "receipt", address))
     for attempt in attempts:
-        number = {"number": attempt.number}
-        if attempt.started_at:
-            started = _("Attempt %(number)s started") % number
-            events.append(_event(attempt.started_at, started, "busy", "player-play"))
-        if attempt.finished_at:
-            ended = _("Attempt %(number)s ended") % number
-            tone = TONES[attempt.state]
-            events.append(_event(attempt.finished_at, ended, tone, "player-stop"))
+        events += _events_of(attempt, is_last=attempt is attempts[-1], is_over=job.state in FINAL)
     return sorted(events, key=lambda event: event["time"])
 
 
-def _event(time: datetime, title: object, tone: str, icon: str, href: str = "") -> dict[str, Any]:
-    return {"time": time, "title": title, "tone": tone, "icon": icon, "href": href}
+def _events_of(attempt: Attempt, *, is_last: bool, is_over: bool) -> Iterator[dict[str, Any]]:
+    """One attempt: offered to a centre, taken by its agent, started, ended, and back in line."""
+    named = {"number": attempt.number, "pool": attempt.pool}
+    offered = _("Attempt %(number)s offered to %(pool)s") % named
+    yield _event(attempt.created_at, offered, "info", "send")
+    if attempt.claimed_at:
+        claimed = _("Attempt %(number)s taken by the agent") % named
+        yield _event(attempt.claimed_at, claimed, "info", "plug", detail=attempt.external_id)
+    if attempt.started_at:
+        started = _("Attempt %(number)s started") % named
+        nodes = ", ".join(attempt.nodes)
+        yield _event(attempt.started_at, started, "busy", "player-play", detail=nodes)
+    if attempt.finished_at:
+        ended = _("Attempt %(number)s ended") % named
+        reason = REASONS.get(attempt.end_reason, "")
+        tone = TONES[attempt.state]
+        yield _event(attempt.finished_at, ended, tone, "player-stop", detail=reason)
+        if not is_last or not is_over:
+            yield _event(attempt.finished_at, _("Back in the queue"), "warn", "refresh")
+
+
+def _event(
+    time: datetime, title: object, tone: str, icon: str, href: str = "", detail: object = ""
+) -> dict[str, Any]:
+    return {
+        "time": time,
+        "title": title,
+        "tone": tone,
+        "icon": icon,
+        "href": href,
+        "detail": detail,
+    }
 
 
 def _entry_address(entry_id: UUID) -> str:

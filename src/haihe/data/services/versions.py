@@ -10,7 +10,7 @@ from uuid import UUID
 import polars as pl
 from django.db.models import QuerySet
 
-from haihe.data.blobs import BlobStore, pieces_of
+from haihe.kernel.blobs import BlobStore, pieces_of
 from haihe.data.errors import SameContent, UnreadableFile
 from haihe.data.models import Agreement, Dataset, DatasetVersion
 from haihe.data.services.catalogue import find_dataset, list_datasets

@@ -12,6 +12,7 @@ _ATTEMPT = {"attempt_id": "attempt"}
 SIGNED: list[Row] = [
     post("compute:agent_exchange", body={}),
     get("compute:agent_input", name="output", **_ATTEMPT),
+    get("compute:agent_file", sha256="output", **_ATTEMPT),
     put("compute:agent_output", path="output", body={}, **_ATTEMPT),
     put("compute:agent_log", body={}, **_ATTEMPT),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.policy.matrix.rows import delete, get, post, put
+from tests.policy.matrix.rows import Upload, delete, get, post, put
 
 _SEE = "centre.read on anything"
 _CHANGE = (_SEE, "centre.update on centre")
@@ -70,6 +70,13 @@ API = [
     ),
     get("api:read_contract", "contract.read on contract", contract_id="contract"),
     post("api:sign_contract", *_SIGN, contract_id="draft"),
+    post(
+        "api:keep_file",
+        "organisation.read on own",
+        "quote.create on own",
+        body={"organisation": "{own}", "file": Upload("run.py", b"print(1)")},
+        then=201,
+    ),
     post(
         "api:request_quote",
         "organisation.read on own",

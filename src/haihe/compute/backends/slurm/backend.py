@@ -31,6 +31,7 @@ from haihe.compute.backends import (
 from haihe.compute.backends.slurm import folder as files
 from haihe.compute.backends.slurm.folder import Ticket
 from haihe.compute.backends.slurm.outcome import (
+    completed_record,
     end_status,
     live_status,
     repeated_status,
@@ -69,8 +70,6 @@ UNMETERED_AFTER_S = 86_400
 COUNT_EVERY_S = 30.0
 # Names are looked for in the accounting from so long before they were given, whatever its clock.
 CLOCK_SLACK = timedelta(days=2)
-# What the accounting calls a short job until, some seconds later, slurmctld tells it more.
-UNNAMED = "allocation"
 
 
 @dataclass
@@ -330,7 +329,7 @@ class SlurmBackend:
         try:
             jobs = sorted({ticket.job for ticket in tickets})
             records = [
-                _completed(record, queue.get(record.key))
+                completed_record(record, queue.get(record.key))
                 for record in self.transport.accounting(jobs)
             ]
             return _ours(records, names), ""
@@ -396,8 +395,7 @@ class SlurmBackend:
         if (since_s, state) != (ticket.missing_since_s, ticket.ended_state):
             changed = replace(ticket, missing_since_s=since_s, ended_state=state)
             files.write_ticket(handle.folder, changed)
-        awaited_s = self.unmetered_after_s if state in ENDED else self.lost_after_s
-        if fault or at_s - since_s < awaited_s:
+        if fault or at_s - since_s < self._awaited_s(handle, state, seen):
             what = f"it has ended (Slurm: {state})" if state else "slurmctld no longer has it"
             why = f"the accounting does not answer: {fault}" if fault else "its accounting is due"
             return RunStatus(
@@ -417,6 +415,16 @@ class SlurmBackend:
             )
         files.write_end(handle.folder, end)
         return end
+
+    def _awaited_s(self, handle: Handle, state: str, seen: JobRecord | None) -> float:
+        """How far the accounting may be behind before an attempt is judged without it."""
+        if state not in ENDED:
+            return self.lost_after_s
+        if seen is None or seen.nodes or files.claimed_by(handle.folder):
+            return self.unmetered_after_s
+        # It never ran, and there is nothing to meter. Of some elements of arrays that were
+        # cancelled while they waited, version 22.05 keeps no account.
+        return self.settle_s
 
 
 def _together(orders: Sequence[WorkOrder], limit: int) -> list[list[WorkOrder]]:
@@ -469,18 +477,6 @@ def _newest(records: Sequence[JobRecord]) -> dict[str, str]:
 def _ours(records: Sequence[JobRecord], names: Set[str]) -> dict[str, JobRecord]:
     """The records by key; a number that Slurm has given to somebody else's job is not ours."""
     return {record.key: record for record in records if record.name in names}
-
-
-def _completed(record: JobRecord, seen: JobRecord | None) -> JobRecord:
-    """The accounting's record of a short job, with what it lacks for some seconds.
-
-    What was used is in it as soon as both parts of Slurm tell the same times.
-    """
-    if seen is None or record.name != UNNAMED or not record.allocated:
-        return record
-    if (record.started_at, record.ended_at) != (seen.started_at, seen.ended_at):
-        return record
-    return replace(record, name=seen.name, nodes=seen.nodes or record.nodes)
 
 
 def _user_name(name: str) -> str:

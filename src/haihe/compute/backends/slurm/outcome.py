@@ -27,6 +27,7 @@ _WORDS = {
 }
 _REPEATED = "its node failed or it had to make way; what has begun is not run twice"
 _WORDS_OF_OVER = {EndReason.NODE_FAILED: _REPEATED}
+UNNAMED = "allocation"
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 # Slurm's reasons for waiting that most people meet; any other is shown as it is.
 _WAITING = {
@@ -71,6 +72,19 @@ class Marks:
     memory_bytes: int = 0
     gpu_milli: int = 0
     parts_per_gpu: int = 0
+
+
+def completed_record(record: JobRecord, seen: JobRecord | None) -> JobRecord:
+    """The accounting's record of a short job, with what slurmctld tells it some seconds later.
+
+    What was used is in it as soon as both parts of Slurm tell the same times; its name and all but
+    one of its nodes are not.
+    """
+    if seen is None or record.name != UNNAMED or not record.allocated:
+        return record
+    if (record.started_at, record.ended_at) != (seen.started_at, seen.ended_at):
+        return record
+    return replace(record, name=seen.name, nodes=seen.nodes or record.nodes)
 
 
 def live_status(record: JobRecord) -> RunStatus:

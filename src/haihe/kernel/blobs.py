@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from haihe.data.errors import FileTooLarge
-from haihe.kernel.errors import StorageUnavailable
+from haihe.kernel.errors import FileTooLarge, StorageUnavailable
 
 PIECE_BYTES = 1 << 20
 _DRAFT = "draft-"
