@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 JOB_FORM = {
     "organisation": "firm", "contract": "", "name": "hello", "command": "echo 'a b' c",
     "inputs": "", "cpus": "0.5", "memory_mib": "512", "gpus": "", "wall_minutes": "10",
-    "output_mib": "8",
+    "output_mib": "8", "objective": "balanced",
 }  # fmt: skip
 
 
@@ -71,7 +71,13 @@ def test_all_pages_render_in_both_languages(
     ):  # fmt: skip
         sound(client.get(address))
     operating = seen_by(operator.manager, language)
-    for address in ("/centres/north", "/centres/north/pools/cpu", "/centres/north/pools/-/new"):
+    for address in (
+        "/centres/north", "/centres/north/terms", "/centres/north/accounts/-/new",
+        "/centres/north/pools/-/new", *(
+            f"/centres/north/pools/cpu{page}"
+            for page in ("", "/terms", "/maintenance/-/new", "/allocations/-/new")
+        ),
+    ):  # fmt: skip
         sound(operating.get(address))
 
 
@@ -80,7 +86,10 @@ def test_visitors_see_centres_and_sign_in_for_the_rest(operator: Side, firm: Sid
     for address in ("/centres", "/centres/north", "/centres/north/pools/cpu"):
         page = text(browser().get(address))
         assert "North centre" in page
-        for closed in ("Add a pool", "Set the price", "Connect a centre", "Drain"):
+        for closed in (
+            "Add a pool", "Set the price", "Connect a centre", "Drain", "Invite an agent",
+            "Plan maintenance", "Set an allocation", "Name a person",
+        ):  # fmt: skip
             assert closed not in page
     for address in (
         "/centres/-/new", "/contracts", "/contracts/-/new", "/jobs", "/jobs/-/new",
@@ -106,7 +115,10 @@ def test_an_operator_connects_adds_and_prices(operator: Side) -> None:
     again = client.post("/centres/-/new", form)
     sound(again, 409)
     assert 'value="南方"' in text(again)
-    pool = {"slug": "gpu", "cpus": "8", "memory_gib": "4", "gpus": "0.5", "gpu_model": "X1"}
+    pool = {
+        "slug": "gpu", "cpus": "8", "memory_gib": "4", "gpus": "0.5", "gpu_model": "X1",
+        "backend": "slurm", "partition": "main", "pending_limit": "5",
+    }  # fmt: skip
     address = client.post("/centres/south/pools/-/new", pool)["Location"]
     assert address == "/centres/south/pools/gpu"
     sound(client.post(address, {"cpu_hour_micro": "much"}), 422)
@@ -131,7 +143,7 @@ def test_others_change_no_pool(operator: Side, firm: Side) -> None:
     assert "Set the price" not in text(client.get("/centres/north/pools/cpu"))
     sound(client.post("/centres/north/pools/cpu", {"cpu_hour_micro": "1"}), 403)
     assert client.post("/centres/north/pools/cpu/drain").status_code == 403
-    form = {"slug": "x", "cpus": "1", "memory_gib": "1"}
+    form = {"slug": "x", "cpus": "1", "memory_gib": "1", "backend": "local", "pending_limit": "0"}
     sound(client.post("/centres/north/pools/-/new", form), 403)
 
 
@@ -157,7 +169,7 @@ def test_a_job_goes_from_form_to_quote_to_job(firm: Side) -> None:
     client = seen_by(firm.member)
     quoted = client.post("/jobs/-/new", JOB_FORM)["Location"]
     page = text(client.get(quoted))
-    for words in ("echo &#x27;a b&#x27; c", "north/cpu: fits", "Firm", "Accept and submit"):
+    for words in ("echo &#x27;a b&#x27; c", "Chosen", "Price after vouchers", "Firm", "Accept and submit"):
         assert words in page
     address = client.post(quoted, {"accept": "yes"})["Location"]
     job = Job.objects.get()
@@ -296,8 +308,11 @@ def test_the_job_list_takes_as_many_queries_for_many_as_for_one(
 def test_tables_are_files_too(kind: str, firm: Side, contract: Contract) -> None:
     run_job(firm.member)
     client = seen_by(firm.member)
-    for address in ("/jobs", "/centres", "/centres/north/pools/cpu", "/contracts"):
-        answer = client.get(f"{address}?format={kind}")
+    for address in (
+        "/jobs?", "/network?", "/centres?", "/contracts?", "/centres/north/pools/cpu?",
+        "/centres/north/pools/cpu?table=nodes&",
+    ):  # fmt: skip
+        answer = client.get(f"{address}format={kind}")
         assert answer["Content-Disposition"].endswith(f'.{kind}"')
     header, row = client.get("/jobs?format=csv").content.decode("utf-8-sig").splitlines()
     shown = dict(zip(header.split(","), row.split(","), strict=True))

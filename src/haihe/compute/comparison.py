@@ -142,16 +142,28 @@ def _heard(check: Check) -> str:
     return _("its centre is not heard of")
 
 
-def _times(text: str) -> Callable[[Check], str]:
-    """A sentence about two lengths of time, which a check writes as ``12 s``."""
+def _maintenance(check: Check) -> str:
+    times = _times(check)
+    if times["there"] == 0:
+        return _("is under maintenance")
+    return _("maintenance begins in %(there)s, and the job could end in %(asked)s only") % _said(
+        times
+    )
 
-    def say(check: Check) -> str:
-        return _(text) % {
-            name: duration(float(value.split()[0])) if value else ""
-            for name, value in (("asked", check.asked), ("there", check.there))
-        }
 
-    return say
+def _deadline(check: Check) -> str:
+    return _("the job could end in %(there)s only, and its deadline is in %(asked)s") % _said(
+        _times(check)
+    )
+
+
+def _times(check: Check) -> dict[str, float]:
+    """Two lengths of time in seconds, which a check writes as ``12 s``."""
+    return {"asked": float(check.asked.split()[0]), "there": float(check.there.split()[0])}
+
+
+def _said(times: Mapping[str, float]) -> dict[str, str]:
+    return {name: duration(length_s) for name, length_s in times.items()}
 
 
 def _kept(text: str) -> Callable[[Check], str]:
@@ -176,11 +188,7 @@ _REFUSALS: Mapping[str, Callable[[Check], str]] = {
     "price": _kept(gettext_noop("no offer now")),
     "allocation": _own_words,
     "funds": _own_words,
-    "maintenance": _times(
-        gettext_noop("maintenance begins in %(there)s, and the job could end in %(asked)s only")
-    ),
-    "deadline": _times(
-        gettext_noop("the job could end in %(there)s only, and its deadline is in %(asked)s")
-    ),
+    "maintenance": _maintenance,
+    "deadline": _deadline,
     "room": _kept(gettext_noop("no room now")),
 }

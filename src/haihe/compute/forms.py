@@ -304,13 +304,11 @@ class ContractForm(Refusable):
 class JobForm(Refusable):
     """A command job: what it runs, what it may use at most, and where it should go.
 
-    :data:`PLAIN` are the fields that every job needs; the others stand in a part of their own.
+    Every job says :data:`WHAT` and :data:`AMOUNTS`; the other fields few jobs need.
     """
 
-    PLAIN = (
-        "organisation", "contract", "name", "command", "inputs", "cpus", "memory_mib", "gpus",
-        "wall_minutes", "objective",
-    )  # fmt: skip
+    WHAT = ("organisation", "contract", "name", "command", "inputs")
+    AMOUNTS = ("cpus", "memory_mib", "gpus", "wall_minutes")
 
     organisation = forms.ChoiceField(label=_("Organisation that pays"))
     contract = forms.ChoiceField(
@@ -434,13 +432,18 @@ class JobForm(Refusable):
             raise forms.ValidationError(_("Write NAME=value on each line."))
         return {name: value for name, _equals, value in pairs}
 
-    def plain(self) -> list[forms.BoundField]:
-        """The fields that every job needs."""
-        return [self[name] for name in self.PLAIN]
+    def what(self) -> list[forms.BoundField]:
+        """What runs, and who pays."""
+        return [self[name] for name in self.WHAT]
+
+    def amounts(self) -> list[forms.BoundField]:
+        """What it may use at most."""
+        return [self[name] for name in self.AMOUNTS]
 
     def further(self) -> list[forms.BoundField]:
         """The fields that few jobs need."""
-        return [field for field in self.visible_fields() if field.name not in self.PLAIN]
+        plain = {*self.WHAT, *self.AMOUNTS, "objective"}
+        return [field for field in self.visible_fields() if field.name not in plain]
 
     def is_open(self) -> bool:
         """Whether the further fields are shown at once: one of them is wrong."""

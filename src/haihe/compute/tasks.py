@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, NoReturn, Self
 from uuid import UUID
 
+from haihe.compute.agent.backends import backend_from
+from haihe.compute.agent.config import Pools, read_pools
+from haihe.compute.agent.exporters import measure_machine
 from haihe.compute.agent.journal import Journal
 from haihe.compute.agent.messages import Answer, Exchange, Order
 from haihe.compute.agent.runner import Agent
+from haihe.compute.backends import Backend
 from haihe.compute.backends.local import LocalBackend
 from haihe.compute.domain import FINAL
-from haihe.compute.errors import AgentRunsAlready
+from haihe.compute.errors import AgentRunsAlready, BackendUnavailable, BadAgentConfig
 from haihe.compute.models import Job, Pool
 from haihe.compute.protocols import INPUTS
 from haihe.compute.services.dispatch import plan_round
@@ -59,6 +63,7 @@ class Dispatcher:
     """
 
     agents: dict[UUID, Agent] = field(default_factory=dict)
+    _made: dict[UUID, tuple[Any, Backend]] = field(default_factory=dict)
 
     def tick(self) -> int:
         """Do all that can be done now; how much it was."""
@@ -85,18 +90,62 @@ class Dispatcher:
 
     def _take_agents(self) -> None:
         for row in embedded_agents():
-            pools = Pool.objects.filter(centre=row.centre, backend=Pool.Backend.LOCAL)
-            backends = {pool.slug: local_backend() for pool in pools}
+            folder = load_settings().home / "agents" / row.centre.slug
+            if row.pk not in self.agents:
+                with suppress(AgentRunsAlready):
+                    self.agents[row.pk] = Agent(
+                        journal=Journal(folder),
+                        link=DirectLink(row.pk),
+                        backends={},
+                        folder=attempt_folder,
+                        metrics=lambda pool: measure_machine(),
+                    )
             if row.pk in self.agents:
-                self.agents[row.pk].backends = backends
-                continue
-            with suppress(AgentRunsAlready):
-                self.agents[row.pk] = Agent(
-                    journal=Journal(load_settings().home / "agents" / row.centre.slug),
-                    link=DirectLink(row.pk),
-                    backends=backends,
-                    folder=attempt_folder,
-                )
+                self.agents[row.pk].backends = self._backends(row.centre_id, folder)
+
+    def _backends(self, centre_id: UUID, folder: Path) -> dict[str, Backend]:
+        """What runs each pool of a centre: made anew only where what is said of it has changed."""
+        found = {}
+        told, wrong = _told(folder)
+        for pool in Pool.objects.filter(centre=centre_id):
+            fields = told.get(pool.slug, {"backend": str(pool.backend)})
+            if self._made.get(pool.pk, (None,))[0] != (fields, wrong):
+                self._made[pool.pk] = ((fields, wrong), _backend(pool, fields, folder, wrong))
+            found[pool.slug] = self._made[pool.pk][1]
+        return found
+
+
+@dataclass(frozen=True)
+class NotToldHow:
+    """In place of a back-end that cannot be made: every question is answered with the reason."""
+
+    pool: str
+    reason: str
+    measured_by: str = ""
+
+    def _refuse(self, *arguments: object, **named: object) -> NoReturn:
+        raise BackendUnavailable(backend=self.pool, reason=self.reason)
+
+    submit = status = cancel = log = report = _refuse
+
+
+def _told(folder: Path) -> tuple[Pools, str]:
+    """What the operator says of a centre's pools in its folder, and what is wrong with that."""
+    try:
+        return read_pools(folder), ""
+    except BadAgentConfig as error:
+        return {}, error.reason
+
+
+def _backend(pool: Pool, fields: Mapping[str, Any], folder: Path, wrong: str) -> Backend:
+    if fields == {"backend": Pool.Backend.LOCAL}:
+        return local_backend()
+    if wrong:
+        return NotToldHow(str(pool), wrong)
+    try:
+        return backend_from(pool.slug, fields, folder)
+    except BadAgentConfig as error:
+        return NotToldHow(str(pool), error.reason)
 
 
 def _steps(agent: Agent) -> int:

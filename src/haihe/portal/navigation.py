@@ -75,6 +75,7 @@ NAVIGATION: list[Group] = [
     Group(
         _("Compute"),
         [
+            Item("compute:network", _("Network"), "activity"),
             Item("compute:centres", _("Centres"), "server-2"),
             Item("compute:jobs", _("Jobs"), "player-play"),
             Item("compute:contracts", _("Compute contracts"), "contract"),

@@ -38,7 +38,7 @@ from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 
 SPARK_POINTS = 60
-NODES_SHOWN = 50
+NODES_SHOWN = 20
 PERIODS: Mapping[str, tuple[Label, timedelta]] = {
     "day": (_lazy("Day"), timedelta(days=1)),
     "week": (_lazy("Week"), timedelta(days=7)),
@@ -258,16 +258,17 @@ def _node_row(node: Node) -> dict[str, Any]:
         "node": node,
         "condition": node.get_condition_display(),
         "tone": NODE_TONES[node.condition],
-        "cpu": _of(quantity(node.used_cpu_milli), quantity(node.cpu_milli)),
-        "memory": _of(size(node.used_memory_bytes), size(node.memory_bytes)),
-        "gpu": _of(quantity(node.used_gpu_milli), quantity(node.gpus * MILLI)) if node.gpus else "",
+        "cpu": _of(node.used_cpu_milli, node.cpu_milli),
+        "memory": f"{size(node.used_memory_bytes)} / {size(node.memory_bytes)}",
+        "gpu": _of(node.used_gpu_milli, node.gpus * MILLI) if node.gpus else "",
         "age": _("%(time)s ago") % {"time": duration(age_s)},
         "is_stale": age_s > network.FRESH_FOR.total_seconds(),
     }
 
 
-def _of(used: str, whole: str) -> str:
-    return f"{used} / {whole}"
+def _of(used_milli: int, whole_milli: int) -> str:
+    """Units in use, to a tenth, of all."""
+    return f"{used_milli / MILLI:,.1f} / {whole_milli / MILLI:,.0f}"
 
 
 def _allocation_row(card: AllocationCard) -> dict[str, Any]:
