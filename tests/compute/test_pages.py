@@ -169,7 +169,13 @@ def test_a_job_goes_from_form_to_quote_to_job(firm: Side) -> None:
     client = seen_by(firm.member)
     quoted = client.post("/jobs/-/new", JOB_FORM)["Location"]
     page = text(client.get(quoted))
-    for words in ("echo &#x27;a b&#x27; c", "Chosen", "Price after vouchers", "Firm", "Accept and submit"):
+    for words in (
+        "echo &#x27;a b&#x27; c",
+        "Chosen",
+        "Price after vouchers",
+        "Firm",
+        "Accept and submit",
+    ):
         assert words in page
     address = client.post(quoted, {"accept": "yes"})["Location"]
     job = Job.objects.get()

@@ -72,16 +72,23 @@ def eventually(
         time.sleep(0.2)
 
 
-def haihe(home: Path, *arguments: str) -> None:
-    command = [str(Path(sys.executable).with_name("haihe")), *arguments]
-    environment = {**os.environ, "HAIHE_HOME": str(home), "HAIHE_DATABASE_URL": ""}
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+def installation(home: Path) -> dict[str, str]:
+    return {
+        "HAIHE_HOME": str(home),
+        "HAIHE_DATABASE_URL": "",
+        "DJANGO_SETTINGS_MODULE": "haihe.app.settings",
+    }
 
 
 def test_prometheus_reads_pools_and_jobs(tmp_path: Path) -> None:
     binary = program(PROMETHEUS)
     home = tmp_path / "home"
-    haihe(home, "demo", "--json")
+    command = str(Path(sys.executable).with_name("haihe"))
+    environment = installation(home)
+    subprocess.run(
+        [command, "demo", "--json"], env={**os.environ, **environment}, check=True,
+        capture_output=True,
+    )  # fmt: skip
     port, own = free_port(), free_port()
     config = tmp_path / "prometheus.yml"
     config.write_text(
@@ -89,7 +96,8 @@ def test_prometheus_reads_pools_and_jobs(tmp_path: Path) -> None:
         "scrape_configs:\n"
         f"- {{job_name: haihe, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n"
     )
-    up = [str(Path(sys.executable).with_name("haihe")), "up", "--port", str(port)]
+    up = [command, "up", "--port", str(port)]
+    environment["HAIHE_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
     site = f"http://127.0.0.1:{port}/health/live"
     api = f"http://127.0.0.1:{own}"
     flags = [
@@ -104,10 +112,9 @@ def test_prometheus_reads_pools_and_jobs(tmp_path: Path) -> None:
         return result
 
     with (
-        running(*up, ready=site, log=tmp_path / "up.log", HAIHE_HOME=str(home),
-                HAIHE_DATABASE_URL="", HAIHE_PUBLIC_URL=f"http://127.0.0.1:{port}"),
+        running(*up, ready=site, log=tmp_path / "up.log", **environment),
         running(binary, *flags, ready=f"{api}/-/ready", log=tmp_path / "prometheus.log"),
-    ):  # fmt: skip
+    ):
         assert eventually(lambda: ask('up{job="haihe"} == 1'))
         [cpu] = eventually(lambda: ask("haihe_pool_cpu"))
         assert "/" in cpu["metric"]["pool"]

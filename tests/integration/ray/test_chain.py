@@ -23,11 +23,7 @@ from tests.integration.chain import (
 )
 from tests.integration.ray import cluster as clusters
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.usefixtures("committed"),
-    pytest.mark.xdist_group("ray"),
-]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("committed")]
 FIELDS = ("cpu_ms", "gpu_milli_ms", "wall_ms", "peak_memory_bytes", "output_bytes")
 
 

@@ -25,7 +25,7 @@ from haihe.compute.domain import EndReason
 from haihe.compute.errors import BackendUnavailable
 from tests.integration.ray import cluster as clusters
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.integration
 MIB = 2**20
 PATIENCE_S = 90.0
 

@@ -14,7 +14,7 @@ import pytest
 
 from haihe.compute.backends import Handle, RunState, RunStatus, WorkOrder
 from haihe.compute.backends.slurm import CliTransport, RestTransport, SlurmBackend
-from haihe.compute.backends.slurm.backend import UNNAMED
+from haihe.compute.backends.slurm.outcome import UNNAMED
 from haihe.compute.backends.slurm.records import Transport
 from tests.integration.shared import shared
 from tests.integration.slurm import cluster as clusters

@@ -18,7 +18,7 @@ from haihe.compute.errors import BackendUnavailable
 from tests.integration.slurm.cluster import Cluster
 from tests.integration.slurm.conftest import Site, handle_of, site_by
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.integration
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def without(cluster: Cluster, daemon: str) -> Iterator[None]:
 
 
 def test_a_job_goes_on_while_slurmctld_is_restarted(cli: Site) -> None:
-    wanted = cli.order("sh", "-c", "sleep 4; echo done")
+    wanted = cli.order("sh", "-c", "until [ -e go-on ]; do sleep 0.1; done; echo done")
     handle = cli.start(wanted)
     cli.running(handle)
     rest = site_by("rest", cli.cluster, cli.folder).backend
@@ -42,6 +42,8 @@ def test_a_job_goes_on_while_slurmctld_is_restarted(cli: Site) -> None:
                 backend.status([handle])
             with pytest.raises(BackendUnavailable):
                 backend.report()
+    cli.running(handle)
+    (handle.folder / "work" / "go-on").touch()
     end = cli.end(handle)
     assert (end.reason, end.exit_code) == (EndReason.EXITED, 0)
     assert cli.log(wanted) == "done\n"

@@ -23,11 +23,7 @@ from tests.integration.chain import (
 from tests.integration.slurm import cluster as clusters
 from tests.integration.slurm.processes import wait_until
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.usefixtures("committed"),
-    pytest.mark.xdist_group("slurm"),
-]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("committed")]
 FIELDS = "JobID,ElapsedRaw,TotalCPU,MaxRSS,AllocTRES,User,Account,QOS"
 
 

@@ -24,7 +24,7 @@ from tests.integration.slurm import conf
 from tests.integration.slurm.conftest import MIB, Site, handle_of
 from tests.integration.slurm.processes import can_use_cgroups
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.integration
 HOG = "x=x; while true; do x=$x$x; done"
 
 

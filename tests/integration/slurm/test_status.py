@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,10 @@ import pytest
 
 from haihe.compute.backends import Handle, RunState, RunStatus
 from haihe.compute.backends.slurm import SlurmBackend
-from haihe.compute.backends.slurm.backend import UNNAMED
-from haihe.compute.backends.slurm.folder import Ticket, write_ticket
+from haihe.compute.backends.slurm.folder import Ticket, mark_cancelled, write_ticket
+from haihe.compute.backends.slurm.outcome import UNNAMED
 from haihe.compute.backends.slurm.records import JobRecord
+from haihe.compute.domain import EndReason
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ENDED = JobRecord(
@@ -38,8 +40,15 @@ class Told:
         return self.in_accounting
 
 
-def status(folder: Path, queue: Sequence[JobRecord], accounting: Sequence[JobRecord]) -> RunStatus:
-    write_ticket(folder, Ticket(name="haihe-a", asked_at_s=0, job="7"))
+def status(
+    folder: Path,
+    queue: Sequence[JobRecord],
+    accounting: Sequence[JobRecord],
+    *,
+    missing_since_s: float = 0,
+) -> RunStatus:
+    ticket = Ticket(name="haihe-a", asked_at_s=0, job="7", missing_since_s=missing_since_s)
+    write_ticket(folder, ticket)
     backend = SlurmBackend(transport=Told(queue, accounting))  # type: ignore[arg-type]
     return backend.status([Handle(attempt_id="a", folder=folder)])["a"]
 
@@ -70,3 +79,14 @@ def test_an_end_is_not_believed_until_both_parts_of_slurm_tell_the_same(
     assert status(tmp_path, queue, [unnamed]).state is RunState.RUNNING
     (tmp_path / "slurm.json").unlink()
     assert status(tmp_path, queue, [ENDED]).state is RunState.ENDED
+
+
+def test_what_never_ran_need_not_be_metered_and_what_ran_is_awaited(tmp_path: Path) -> None:
+    a_minute_ago = time.time() - 60
+    ran = replace(ENDED, states=("CANCELLED",))
+    assert status(tmp_path, [ran], [], missing_since_s=a_minute_ago).state is RunState.RUNNING
+    waited = replace(ran, nodes=(), started_at=None)
+    assert status(tmp_path, [waited], []).state is RunState.RUNNING, "it may come yet"
+    mark_cancelled(tmp_path)
+    end = status(tmp_path, [waited], [], missing_since_s=a_minute_ago)
+    assert (end.state, end.reason, end.usage) == (RunState.ENDED, EndReason.CANCELLED, None)
