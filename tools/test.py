@@ -1,4 +1,4 @@
-"""All tests: on SQLite, on PostgreSQL, in the browser, and by killing processes.
+"""All tests: on SQLite, on PostgreSQL, with real schedulers, in the browser, by killing processes.
 
 The rounds on the two databases each take all processors, one round after the other. The rest mostly
 waits for processes and pages, and runs side by side. Prints how many ran where. Under ``CI`` a test
@@ -67,7 +67,7 @@ def pytest(name: str, *arguments: str, url: str = "", is_quiet: bool = False) ->
 def main() -> int:
     """Run all rounds and sum up; 0 if nothing failed and, under CI, nothing was skipped."""
     parallel = ("-n", WORKERS, "--dist", "loadfile")
-    usual = "not browser and not faults"
+    usual = "not browser and not faults and not integration"
     results = [pytest("SQLite", *parallel, "tests", "-m", usual)]
     if postgres.binaries() is None:
         print(f"\nPostgreSQL is not installed, its round is skipped: {postgres.INSTALL}")
@@ -76,11 +76,11 @@ def main() -> int:
         with postgres.server(fast=True) as url:
             both = f"{usual} and not sqlite"
             results.append(pytest("PostgreSQL", *parallel, "tests", "-m", both, url=url))
-    print(
-        "\nFaults, Browser and Packs run side by side; each prints when it has ended.", flush=True
-    )
+    print("\nThe rest runs side by side; each round prints when it has ended.", flush=True)
     with ThreadPoolExecutor(max_workers=int(WORKERS)) as lanes:
+        others = (*parallel, "tests", "-m", "integration")
         rest = [
+            lanes.submit(pytest, "Integration", *others, is_quiet=True),
             lanes.submit(pytest, "Faults", "tests", "-m", "faults", is_quiet=True),
             lanes.submit(pytest, "Browser", "tests", "-m", "browser", is_quiet=True),
             lanes.submit(pytest, "Packs", "packs", is_quiet=True),
@@ -93,7 +93,7 @@ def conclude(results: list[Result]) -> int:
     print()
     for result in results:
         print(
-            f"{result.name:<11} {result.passed:>5} passed {result.failed:>4} failed "
+            f"{result.name:<12} {result.passed:>5} passed {result.failed:>4} failed "
             f"{result.skipped:>4} skipped  in {result.seconds:.0f} s"
         )
     passed, failed, skipped = (
