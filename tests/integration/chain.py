@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -167,8 +167,3 @@ def check_settled(market: Market, attempt: Attempt, used: Usage) -> None:
     assert (operator.available_micro, operator.held_micro) == (owed, 0)
     books = audit(system_principal("test"))
     assert (books.balanced, books.open_pending) == (True, 0)
-
-
-def toml_of(fields: Mapping[str, object]) -> str:
-    """A pool's fields as an agent's file has them."""
-    return "".join(f'{name} = "{value}"\n' for name, value in fields.items())

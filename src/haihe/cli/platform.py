@@ -10,7 +10,8 @@ from django.core.management import call_command
 from django.utils.translation import gettext as _
 from rich.text import Text
 
-from haihe.cli.demo import Demo
+from haihe.cli.demo import Demo, Say
+from haihe.cli.demo_network import NetworkDemo, check_kinds
 from haihe.kernel import outbox
 from haihe.kernel.ids import parse_id
 from haihe.kernel.settings import HaiheSettings, load_settings
@@ -61,16 +62,25 @@ def up(
     serve(host=host or where.host, port=where.port if port < 0 else port, jobs=jobs)
 
 
-def demo(as_json: AsJson = False) -> None:
+def demo(
+    kinds: Annotated[
+        str, typer.Option("--with", help="Start these beside, and place jobs: slurm,ray.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
     """Run the whole chain once, from a voucher to an indicator, on this machine."""
     migrate()
+    say: Say = (lambda step, text: None) if as_json else _say
+    wanted = tuple(kinds.split(",")) if kinds else ()
+    check_kinds(wanted)
+    chain = NetworkDemo(say=say, kinds=wanted) if wanted else Demo(say=say)
     if as_json:
-        print_json(Demo(say=lambda step, text: None).run())
+        print_json(chain.run())
         return
     out.print(
         Text(_("Haihe: one run of the chain, with real parts and fictional parties."), "bold")
     )
-    result = Demo(say=_say).run()
+    result = chain.run()
     indicator = result["indicator"]
     out.print()
     out.print(

@@ -45,6 +45,8 @@ def configure_logs(settings: HaiheSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    # A line for each request that we send, many times a second, says what our own lines say.
+    logging.getLogger("httpx").setLevel(max(level, logging.WARNING))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 from haihe.compute.domain import Usage
 from haihe.compute.models import Pool, UsageRecord
 from haihe.compute.services.jobs import attempt_folder
+from tests.integration import toml_of
 from tests.integration.chain import (
     GPU_MODEL,
     check_metered,
@@ -19,7 +20,6 @@ from tests.integration.chain import (
     make_market,
     run_job,
     separate_agent,
-    toml_of,
 )
 from tests.integration.ray import cluster as clusters
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tests.integration import serve
 from tests.integration.slurm.cluster import Cluster, cluster
 
@@ -14,5 +16,10 @@ def tell(running: Cluster) -> str:
     )
 
 
+def pool(running: Cluster) -> Mapping[str, object]:
+    """How an agent on this machine reaches it."""
+    return {"backend": "slurm", "conf": running.conf, "partition": "main"}
+
+
 if __name__ == "__main__":
-    serve(cluster, tell)
+    serve(cluster, tell, pool)

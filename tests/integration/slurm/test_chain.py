@@ -10,6 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 from haihe.compute.backends.slurm import parse
 from haihe.compute.domain import Usage
 from haihe.compute.models import Attempt, Centre, PersonAccount, Pool
+from tests.integration import toml_of
 from tests.integration.chain import (
     check_metered,
     check_settled,
@@ -18,7 +19,6 @@ from tests.integration.chain import (
     make_market,
     run_job,
     separate_agent,
-    toml_of,
 )
 from tests.integration.slurm import cluster as clusters
 from tests.integration.slurm.processes import wait_until

@@ -36,6 +36,7 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
 MOVE_MARGIN = 0.10  # a waiting job moves for a score that is better by so much
 PATIENCE_S = 60.0  # waiting so long counts as little even for the shortest job
 PATIENCE_SHARE = 0.1
+MICRO_CNY = "micro-CNY"  # the unit of prices
 DIGITS = 6  # scores are compared rounded, so that noise of the last bit decides nothing
 
 
@@ -339,7 +340,7 @@ def _terms(
 ) -> list[Term]:
     patience_s = max(PATIENCE_S, PATIENCE_SHARE * wish.wall_s)
     scores: dict[str, tuple[float | None, str, float]] = {
-        "price": (facts.payable_micro, "micro-CNY", _against(least_price, facts.payable_micro)),
+        "price": (facts.payable_micro, MICRO_CNY, _against(least_price, facts.payable_micro)),
         "start": (facts.start_s, "s", patience_s / (patience_s + facts.start_s)),
         "transfer": (facts.transfer_s, "s", patience_s / (patience_s + facts.transfer_s)),
         # What is not known is taken as middling: neither a reason to go there nor against it.
