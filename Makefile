@@ -19,7 +19,7 @@ help: ## Show the targets
 	.tools/bin/pip install --quiet --disable-pip-version-check uv
 
 setup: $(UV) ## Install the locked dependencies, front-end files and translations
-	@$(UV) sync --quiet --locked $(if $(CI),--group integration)
+	@$(UV) sync --quiet --locked
 	@$(RUN) python tools/build_static.py
 	@$(RUN) python tools/messages.py compile
 

@@ -117,7 +117,7 @@ def show_rows(
 
 
 def track_bytes(pieces: Iterable[bytes], *, total: int, text: str) -> Iterator[bytes]:
-    """Pass pieces of a file on, with a progress bar on stderr where a person watches a large one."""
+    """Pass pieces of a file on; of a large one a person sees the progress, on stderr."""
     if not err.is_terminal or total < BAR_FROM_BYTES:
         yield from pieces
         return

@@ -10,12 +10,12 @@ from uuid import UUID
 import polars as pl
 from django.db.models import QuerySet
 
-from haihe.kernel.blobs import BlobStore, pieces_of
 from haihe.data.errors import SameContent, UnreadableFile
 from haihe.data.models import Agreement, Dataset, DatasetVersion
 from haihe.data.services.catalogue import find_dataset, list_datasets
 from haihe.data.tables import format_of, read_table, scan_table
 from haihe.evidence.services import record
+from haihe.kernel.blobs import BlobStore, pieces_of
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord, StorageUnavailable
 from haihe.kernel.settings import load_settings
