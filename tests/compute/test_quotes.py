@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from haihe.compute.errors import JobTooLarge, NoOffer
+from haihe.compute.errors import JobTooLarge, NoOffer, NoPool
 from haihe.compute.labels import QUOTE_REASONS
 from haihe.compute.services import centres, quotes
+from haihe.data.domain import UsagePolicy
 from haihe.data.errors import NoAgreement
 from haihe.kernel.errors import MissingRecord
 from haihe.kernel.money import MICRO
@@ -17,7 +18,7 @@ from haihe.policy.errors import NotAllowed, NotSignedIn
 from tests.compute.conftest import CPU_HOUR_MICRO, POOL
 from tests.compute.factories import GIB, cash_of, make_quote
 from tests.data.factories import make_agreement, make_dataset
-from tests.sides import Side
+from tests.sides import Side, make_side
 
 pytestmark = pytest.mark.django_db
 
@@ -120,3 +121,30 @@ def test_each_input_says_under_what_it_is_read(firm: Side, operator: Side) -> No
     assert theirs.startswith(f"theirs: {foreign.slug}@1, agreement ")
     assert is_in_the_catalogue(mine)
     assert is_in_the_catalogue(theirs)
+
+
+def test_data_goes_only_where_its_agreement_lets_it(firm: Side, operator: Side) -> None:
+    centres.create_centre(operator.manager, operator="operator", slug="south", name="南方")
+    centres.create_pool(
+        operator.manager, "south", slug="cpu", cpu_milli=2_000, memory_bytes=4 * GIB
+    )
+    centres.set_offer(operator.manager, "south/cpu", cpu_hour_micro=1)
+    holder = make_side("holder", "hospital")
+    policy = UsagePolicy(purposes=("research",), days=30, centres=("north",))
+    cases = make_dataset(holder.organisation, holder.manager, slug="cases", policy=policy)
+    make_agreement(cases, holder.manager, firm.organisation, firm.manager)
+    wanted = [{"name": "cases", "dataset": "cases", "version": 1}]
+    assert str(make_quote(firm.member).pool) == "south/cpu", "it is far cheaper"
+    quote = make_quote(firm.member, inputs=wanted)
+    assert str(quote.pool) == POOL
+    assert "south/cpu: cases may not go there" in quote.reasons
+    centres.set_pool_open(operator.manager, POOL, is_open=False)
+    with pytest.raises(NoPool, match="cases may not go there"):
+        make_quote(firm.member, inputs=wanted)
+
+
+def test_the_holders_own_jobs_take_its_data_anywhere(firm: Side) -> None:
+    policy = UsagePolicy(purposes=("research",), days=30, centres=("elsewhere",))
+    make_dataset(firm.organisation, firm.manager, slug="own", policy=policy)
+    wanted = [{"name": "own", "dataset": "own", "version": 1}]
+    assert str(make_quote(firm.member, inputs=wanted).pool) == POOL

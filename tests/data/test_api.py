@@ -15,7 +15,13 @@ from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
 
-POLICY = {"purposes": ["research"], "days": 30, "download": False, "standing": False}
+POLICY = {
+    "purposes": ["research"],
+    "days": 30,
+    "download": False,
+    "standing": False,
+    "centres": ["north"],
+}
 CARD = {"title": "病例", "title_en": "Cases", "policy": POLICY}
 NEW = {**CARD, "organisation": "hospital", "slug": "cases"}
 

@@ -66,6 +66,7 @@ class DataInputs:
             version=version.number,
             bytes=version.bytes,
             under=under,
+            centres=agreement.policy.centres if agreement else (),
         )
 
     def grant(

@@ -29,6 +29,7 @@ class PolicySchema(Schema):
     standing: bool = Field(
         False, description="Whether an organisation may accept the terms without asking."
     )
+    centres: list[str] = Field([], description="Where jobs may take it; anywhere, if empty.")
 
 
 class DatasetChange(Schema):

@@ -61,6 +61,9 @@ def create_dataset(
     standing: Annotated[
         bool, typer.Option(help="Organisations may accept the terms without asking.")
     ] = False,
+    centre: Annotated[
+        list[str] | None, typer.Option(help="Where jobs may take it; anywhere, if not given.")
+    ] = None,
     title_en: str = "",
     description: str = "",
     licence: str = "",
@@ -70,7 +73,13 @@ def create_dataset(
     """Register a dataset, so far without content, and set its terms."""
     principal = person()
     policy = policy_from(
-        {"purposes": purpose, "days": days, "download": download, "standing": standing}
+        {
+            "purposes": purpose,
+            "days": days,
+            "download": download,
+            "standing": standing,
+            "centres": centre or (),
+        }
     )
     ask_consent(
         [
@@ -271,10 +280,12 @@ def take_terms(
 
 
 def _terms(policy: UsagePolicy) -> str:
-    return _("Terms: {purposes}; at most {days} days; download: {download}.").format(
+    text = _("Terms: {purposes}; at most {days} days; download: {download}; centres: {centres}.")
+    return text.format(
         purposes=", ".join(policy.purposes),
         days=policy.days,
         download=_("yes") if policy.download else _("no"),
+        centres=", ".join(policy.centres) or _("any"),
     )
 
 

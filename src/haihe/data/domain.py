@@ -10,10 +10,12 @@ from typing import Any
 
 from haihe.data.errors import RaggedRows, TermRefused, UnreadableFile, WrongEncoding
 from haihe.kernel.errors import InvalidField
+from haihe.kernel.ids import check_slug
 
 FORMATS = ("csv", "parquet")
 PURPOSES = ("research", "training", "evaluation", "service")
 MAX_DAYS = 3_660
+CENTRES_LIMIT = 100
 COLUMN_LIMIT = 10_000
 LINE_LIMIT_BYTES = 16_000_000
 
@@ -24,17 +26,19 @@ class UsagePolicy:
 
     ``purposes`` says what for, ``days`` how long one agreement lasts at most, ``download`` whether
     the content may leave the platform (a job inside it may always read), ``standing`` whether any
-    verified organisation may accept the terms without asking.
+    verified organisation may accept the terms without asking, ``centres`` the slugs of those that
+    jobs may take it to; any, if it names none.
     """
 
     purposes: tuple[str, ...]
     days: int
     download: bool = False
     standing: bool = False
+    centres: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The policy as JSON."""
-        return {**asdict(self), "purposes": list(self.purposes)}
+        return {**asdict(self), "purposes": list(self.purposes), "centres": list(self.centres)}
 
 
 def policy_from(data: Mapping[str, Any]) -> UsagePolicy:
@@ -43,7 +47,8 @@ def policy_from(data: Mapping[str, Any]) -> UsagePolicy:
     Raises
     ------
     InvalidField
-        If a purpose is unknown, none is given, or the days are out of range.
+        If a purpose is unknown, none is given, the days are out of range, or a centre's name is
+        none.
     """
     purposes = tuple(data.get("purposes", ()))
     unknown = [purpose for purpose in purposes if purpose not in PURPOSES]
@@ -54,9 +59,16 @@ def policy_from(data: Mapping[str, Any]) -> UsagePolicy:
     days = data.get("days", 365)
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MAX_DAYS:
         raise InvalidField(field="days", value=days, rule=f"give 1 to {MAX_DAYS}")
+    centres = tuple(data.get("centres", ()))
+    if len(centres) > CENTRES_LIMIT:
+        rule = f"give at most {CENTRES_LIMIT}"
+        raise InvalidField(field="centres", value=len(centres), rule=rule)
+    for centre in centres:
+        check_slug(centre, field="centres")
     return UsagePolicy(
         purposes=purposes,
         days=days,
+        centres=centres,
         download=bool(data.get("download", False)),
         standing=bool(data.get("standing", False)),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from haihe.data.domain import MAX_DAYS, UsagePolicy
+from haihe.data.domain import MAX_DAYS, UsagePolicy, policy_from
 from haihe.data.labels import PURPOSES
 from haihe.kernel.forms import Refusable, offer
 from haihe.kernel.ids import SLUG_LENGTH
@@ -59,15 +59,18 @@ class DatasetForm(Refusable):
         help_text=_("Holds while the dataset is published."),
     )
 
+    centres = forms.CharField(
+        label=_("Only in these centres"),
+        required=False,
+        max_length=4_000,
+        widget=forms.Textarea({"rows": 2, "spellcheck": "false"}),
+        help_text=_("Short names, one a line: jobs take it nowhere else. Empty for any centre."),
+    )
+
     def policy(self) -> UsagePolicy:
         """The terms that were typed."""
         data = self.cleaned_data
-        return UsagePolicy(
-            purposes=tuple(data["purposes"]),
-            days=data["days"],
-            download=data["download"],
-            standing=data["standing"],
-        )
+        return policy_from({**data, "centres": data["centres"].split()})
 
     def card(self) -> dict[str, Any]:
         """The fields of the card."""

@@ -87,7 +87,8 @@ def dataset_edit(request: Request, slug: str) -> HttpResponse:
     """Change a dataset's card and terms."""
     found = services.find_dataset(request.principal, slug)
     card = {name: getattr(found, name) for name in ("title", "title_en", "description", "licence")}
-    form = DatasetForm(request.POST or None, initial={**card, **found.policy.as_dict()})
+    terms = {**found.policy.as_dict(), "centres": "\n".join(found.policy.centres)}
+    form = DatasetForm(request.POST or None, initial={**card, **terms})
     if request.method == "POST" and form.is_valid():
         with shown_on(form):
             services.update_dataset(request.principal, slug, policy=form.policy(), **form.card())
