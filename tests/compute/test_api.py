@@ -8,7 +8,7 @@ import pytest
 
 from haihe.compute.models import Job
 from haihe.compute.services import contracts
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day
 from haihe.kernel.money import MICRO
 from tests.callers import Caller
 from tests.compute.conftest import CPU_HOUR_MICRO
@@ -89,7 +89,7 @@ def test_contracts(firm: Side, operator: Side, stranger: Side) -> None:
         "amount_micro": 10 * MICRO,
         "eligible_micro": 8 * MICRO,
         "begins_on": "2026-01-01",
-        "ends_on": now().date().replace(month=12, day=31).isoformat(),
+        "ends_on": local_day().replace(month=12, day=31).isoformat(),
     }
     assert code(Caller().post("/contracts", body))[0] == 401
     assert code(Caller(operator.manager).post("/contracts", body))[0] == 403
@@ -198,7 +198,7 @@ def test_the_job_list_takes_as_many_queries_for_many_as_for_one(
 
 
 def test_a_contract_that_is_used_up_refuses(firm: Side, operator: Side) -> None:
-    today = now().date()
+    today = local_day()
     contracts.create_contract(
         firm.manager,
         number="C1",

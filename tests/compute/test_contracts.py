@@ -10,7 +10,7 @@ import pytest
 from haihe.compute.errors import ContractLimit, Taken
 from haihe.compute.models import Contract
 from haihe.compute.services import contracts, jobs
-from haihe.kernel.clock import now, use_clock
+from haihe.kernel.clock import local_day, now, use_clock
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
 from haihe.kernel.money import MICRO
 from haihe.parties.services import principal_of
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def draw_up(principal: Principal, **change: Any) -> Contract:
-    today = now().date()
+    today = local_day()
     fields = {
         "number": "津算〔2026〕12/3号",
         "buyer": "firm",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haihe.compute.models import Agent, Attempt, Decision
+from haihe.compute.models import Agent, Attempt, Decision, Quote
 from haihe.compute.services import centres
 from haihe.compute.services.dispatch import plan_round
 from haihe.compute.services.explain import Waits, explain_job
@@ -22,6 +22,7 @@ def test_a_job_that_ran_says_why_there(firm: Side) -> None:
     job = run_job(firm.member, "true")
     found = explain_job(firm.member, job.pk)
     assert (found.waits_for, found.present) == (Waits.NOTHING, None)
+    assert found.quoted
     assert found.quoted.is_replayed
     [placed] = found.placements
     assert placed.is_replayed
@@ -81,3 +82,14 @@ def test_the_same_over_http_and_on_the_command_line(firm: Side) -> None:
     shown = haihe("job", "explain", job.pk, caller=firm.member).output
     assert f"{POOL}*" in shown
     assert "price" in shown
+
+
+def test_a_quote_from_before_comparisons_explains_as_much_as_is_known(firm: Side) -> None:
+    job = run_job(firm.member, "true")
+    Quote.objects.update(comparison={})
+    assert explain_job(firm.member, job.pk).quoted is None
+    caller = Caller(firm.member)
+    assert caller.get(f"/jobs/{job.pk}/explanation").json()["quoted"] is None
+    assert caller.get(f"/quotes/{job.quote_id}").json()["comparison"] is None
+    assert haihe("job", "explain", job.pk, caller=firm.member).exit_code == 0
+    assert haihe("quote", "show", job.quote_id, caller=firm.member).exit_code == 0

@@ -19,7 +19,7 @@ from haihe.compute.services.dispatch import plan_round
 from haihe.compute.services.explain import explain_job
 from haihe.compute.services.network import look_at_network, network_history, nodes_of
 from haihe.compute.services.telemetry import keep_pool_reports
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day, now
 from haihe.kernel.money import MICRO
 from haihe.kernel.work import unit_of_work
 from haihe.policy.domain import ANONYMOUS
@@ -183,7 +183,7 @@ def test_pages_take_as_many_queries_for_many_pools_as_for_one(
     report(nodes=1)
     job = run_job(firm.member)
     quote, waiting = make_quote(firm.member), make_job(firm.member)
-    today = now().date()
+    today = local_day()
     allocations.set_allocation(
         operator.manager, POOL, organisation="firm", begins_on=today, ends_on=today, cpu_hours=1
     )
@@ -209,7 +209,7 @@ def _queries(client: Any, address: str, at_most: Any) -> int:
 def _make_more(operator: Side, firm: Side) -> None:
     """More of everything that a page of the network lists."""
     report(nodes=6)
-    today = now().date()
+    today = local_day()
     for number in range(3):
         make_south(operator, f"south-{number}")
         maintenance.plan_maintenance(

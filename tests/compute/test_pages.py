@@ -10,7 +10,7 @@ from django.test import Client
 from haihe.compute.models import Contract, Job, Pool
 from haihe.compute.services import centres, contracts, jobs
 from haihe.compute.tasks import Dispatcher
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day
 from haihe.kernel.money import MICRO
 from haihe.policy.domain import Principal
 from tests.callers import person_of
@@ -37,7 +37,7 @@ def text(response: Any) -> str:
 
 @pytest.fixture
 def contract(firm: Side, operator: Side) -> Contract:
-    today = now().date()
+    today = local_day()
     return contracts.create_contract(
         firm.manager,
         number="津算〔2026〕12/3号",

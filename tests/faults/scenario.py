@@ -25,7 +25,7 @@ from haihe.data.models import Dataset
 from haihe.evidence import services as evidence
 from haihe.evidence.verify import main as verify
 from haihe.kernel import outbox
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day
 from haihe.kernel.errors import StorageUnavailable
 from haihe.kernel.money import CNY, MICRO
 from haihe.kernel.storage import free_bytes
@@ -159,7 +159,7 @@ def _fund() -> None:
 
 
 def _voucher() -> None:
-    today = now().date()
+    today = local_day()
     if not Contract.objects.exists():
         contracts.create_contract(
             who(FIRM),

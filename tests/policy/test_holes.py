@@ -8,7 +8,7 @@ import pytest
 
 from haihe.data import services as data
 from haihe.data.domain import UsagePolicy
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day, now
 from haihe.kernel.errors import InvalidField, WrongState
 from haihe.parties import services as parties
 from haihe.parties.errors import BeyondToken
@@ -36,7 +36,7 @@ def test_a_token_makes_no_token_that_may_more_than_itself() -> None:
 
 def test_no_officer_opens_a_scheme_on_another_organisations_money() -> None:
     officer = parties.principal_of(make_person(roles=("officer",)))
-    today = now().date()
+    today = local_day()
     firm = make_side("firm").organisation
     with pytest.raises(InvalidField, match="programme office"):
         open_scheme(

@@ -36,11 +36,13 @@ def _named(kinds: tuple[str, ...]) -> Iterator[str]:
                         yield re.sub(r"{%.*?%}", "", re.sub(r"{{.*?}}", "x", part)).strip()
 
 
-@pytest.mark.parametrize("line", [text for text in named("cli", "command") if text])
+# What does not begin with its name is a part of a command that depends on a condition.
+LINES = [text for text in named("cli", "command") if text.startswith("haihe ")]
+
+
+@pytest.mark.parametrize("line", LINES)
 def test_a_command_that_a_page_names_exists_with_its_options(line: str) -> None:
     words = shlex.split(line)
-    if words[0] != "haihe":
-        pytest.skip("a part of a command that depends on a condition")
     words = words[3:] if words[1] == "--as" else words[1:]
     command: Any = typer.main.get_command(app)
     while hasattr(command, "commands"):

@@ -17,7 +17,7 @@ from haihe.compute.services import centres, contracts
 from haihe.compute.services.jobs import submit_job
 from haihe.compute.services.quotes import request_quote
 from haihe.compute.services.settlement import close_job, lock_job
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day
 from haihe.kernel.ids import new_id
 from haihe.kernel.money import CNY, MICRO
 from haihe.kernel.work import unit_of_work
@@ -123,7 +123,7 @@ def make_scheme(
     closes_on: date | None = None,
 ) -> Scheme:
     """A scheme that is open today, with vouchers in its pool unless that is zero."""
-    today = now().date()
+    today = local_day()
     scheme = vouchers.open_scheme(
         world.officer,
         slug=slug,
@@ -145,7 +145,7 @@ def make_contract(
     world: World, *, amount_micro: int = 100_000 * MICRO, signed: bool = True, **fields: Any
 ) -> Contract:
     """A compute contract of the firm with the provider, over half a year from today."""
-    today = now().date()
+    today = local_day()
     number = f"K-{next(_numbers):04d}"
     contract = contracts.create_contract(
         world.manager,

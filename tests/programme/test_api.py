@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day, now
 from haihe.kernel.money import MICRO
 from haihe.programme.models import Plan, Scheme, Voucher
 from tests.callers import Caller
@@ -102,7 +102,7 @@ def test_indicators_are_everybodys_and_open_their_facts(world: World, plan: Plan
 
 
 def scheme_body(world: World) -> dict[str, Any]:
-    today = now().date()
+    today = local_day()
     return {
         "slug": "autumn",
         "title": "秋季",

@@ -8,7 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day
 from haihe.kernel.money import MICRO
 from haihe.policy.domain import Principal
 from haihe.programme.models import Plan, Scenario, Scheme, Voucher
@@ -151,7 +151,7 @@ def test_a_target_is_shown_as_of_a_day(scenario: Scenario) -> None:
     past = sound(browser().get(f"/plans/{PLAN}/targets/T3?as_of=2025-06-30"))
     assert "As of 2025-06-30 23:59" in past.text
     assert "No fact is counted yet" in past.text
-    today = now().date().isoformat()
+    today = local_day().isoformat()
     assert "Breast triage" in sound(browser().get(f"/plans/{PLAN}/targets/T3?as_of={today}")).text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from haihe.evidence.models import EvidenceEntry
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.kernel.ids import new_id
 from haihe.kernel.money import MICRO
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 
 def open_fields(world: World) -> dict[str, Any]:
-    today = now().date()
+    today = local_day()
     return {
         "slug": "autumn",
         "title": "秋",

@@ -9,7 +9,7 @@ import pytest
 
 from haihe.compute.services.contracts import sign_contract
 from haihe.evidence.models import EvidenceEntry
-from haihe.kernel.clock import now, use_clock
+from haihe.kernel.clock import local_day, now, use_clock
 from haihe.kernel.errors import InvalidField, WrongState
 from haihe.kernel.money import MICRO
 from haihe.ledger.services import audit
@@ -117,7 +117,7 @@ def test_a_contract_signed_before_the_window_is_refused(world: World, scheme: Sc
 
 
 def test_a_contract_of_more_than_a_year_is_refused(world: World, scheme: Scheme) -> None:
-    ends = now().date() + timedelta(days=366)
+    ends = local_day() + timedelta(days=366)
     error = refused(world, make_contract(world, ends_on=ends))
     assert (error.condition, error.value, error.threshold) == (
         "contract-term", "367 days", "at most 366 days",
@@ -140,7 +140,7 @@ def test_more_than_the_pool_is_refused(world: World) -> None:
 
 
 def test_an_application_outside_the_schemes_window_is_refused(world: World) -> None:
-    today = now().date()
+    today = local_day()
     make_scheme(world, "over", opens_on=today - timedelta(days=9), closes_on=today)
     contract = make_contract(world)
     with use_clock(lambda: datetime.now(UTC) + timedelta(days=2)):
@@ -282,7 +282,7 @@ def test_conditions_are_judged_again_at_the_approval(world: World, scheme: Schem
 
 
 def test_an_application_in_time_is_approved_after_the_scheme_closed(world: World) -> None:
-    today = now().date()
+    today = local_day()
     make_scheme(world, "short", opens_on=today - timedelta(days=1), closes_on=today)
     voucher = apply(world, make_contract(world), scheme="short")
     with use_clock(lambda: datetime.now(UTC) + timedelta(days=10)):

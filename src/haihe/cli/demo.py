@@ -33,7 +33,7 @@ from haihe.data.domain import UsagePolicy
 from haihe.data.errors import SameContent
 from haihe.data.models import Agreement, Dataset
 from haihe.evidence import services as evidence
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day, now
 from haihe.kernel.errors import Unavailable
 from haihe.kernel.money import CNY, MICRO, format_micro
 from haihe.kernel.outbox import deliver_due
@@ -278,7 +278,7 @@ class Demo:
             data.accept_agreement(firm, proposed.pk)
 
     def _scheme(self) -> None:
-        today = now().date()
+        today = local_day()
         if not Scheme.objects.filter(slug=SCHEME).exists():
             scheme = vouchers.open_scheme(
                 self.officer,
@@ -304,7 +304,7 @@ class Demo:
         firm, seller = self._principal(FIRM), self._principal(OPERATOR)
         self._top_up()
         number = f"DEMO-{now():%Y%m%d}-{Contract.objects.count() + 1:04d}"
-        today = now().date()
+        today = local_day()
         contracts.create_contract(
             firm,
             number=number,

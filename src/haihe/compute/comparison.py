@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from haihe.compute.domain import Objective
 from haihe.compute.domain.choice import Check, Choice, Term, Verdict
@@ -28,11 +27,11 @@ OBJECTIVES: Mapping[str, Label] = {
     Objective.GREENEST: pgettext_lazy("objective", "Greenest"),
 }
 TERMS: Mapping[str, Label] = {
-    "price": _lazy("Price after vouchers"),
-    "start": _lazy("Expected start"),
-    "transfer": _lazy("Moving the inputs"),
-    "carbon": _lazy("Energy and carbon"),
-    "reliability": _lazy("Reliability"),
+    "price": gettext_lazy("Price after vouchers"),
+    "start": gettext_lazy("Expected start"),
+    "transfer": gettext_lazy("Moving the inputs"),
+    "carbon": gettext_lazy("Energy and carbon"),
+    "reliability": gettext_lazy("Reliability"),
 }
 # What the filters of allocations and funds say of themselves.
 THERE = (

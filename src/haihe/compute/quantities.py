@@ -50,6 +50,11 @@ def weight(grams: float) -> str:
     return _scaled(grams, ("g", "kg", "t"))
 
 
+def rate(bytes_per_s: float) -> str:
+    """A rate of bytes, in the decimal units of networks."""
+    return _scaled(bytes_per_s, ("B/s", "kB/s", "MB/s", "GB/s"))
+
+
 def size(amount_bytes: int) -> str:
     """A number of bytes in the reader's language."""
     return str(filesizeformat(amount_bytes))

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+
+from django.utils import timezone
 
 from haihe.kernel.errors import InvalidField
 
@@ -32,6 +34,11 @@ def now() -> datetime:
     instant = _clock.get()()
     assert instant.tzinfo is not None, "a clock must return zoned time"
     return instant
+
+
+def local_day(at: datetime | None = None) -> date:
+    """The day that it is, or was at an instant, where the installation is: deadlines mean that."""
+    return timezone.localdate(at or now())
 
 
 def check_past(instant: datetime | None, *, field: str, latest: datetime) -> datetime:

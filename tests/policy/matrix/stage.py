@@ -28,7 +28,7 @@ from haihe.compute.services.jobs import attempt_folder, submit_job
 from haihe.data import services as data
 from haihe.data.domain import UsagePolicy
 from haihe.evidence.models import EvidenceEntry
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day, now
 from haihe.kernel.ids import new_id
 from haihe.kernel.money import CNY, MICRO
 from haihe.ledger.services import deposit, open_account
@@ -182,7 +182,7 @@ def _contracts(stage: Stage, chain: World, callers: dict[str, Principal]) -> Non
     rows["voucher"] = apply(chain, rows["asked"])
     rows["granted-voucher"] = grant(chain, rows["granted"])
     settle(make_job(chain, rows["granted"], hours=10), hours=10)
-    today = now().date()
+    today = local_day()
     rows["stranger-contract"] = create_contract(
         callers["stranger-manager"],
         number="K-STRANGER",
@@ -231,7 +231,7 @@ def _evaluations(stage: Stage, chain: World, outputs: Path) -> None:
     waiting = _propose(chain, make_evaluation(chain, rows["granted"]))
     rows["recognised"] = scenarios.accept_scenario(chain.officer, waiting.pk)
     # The granted voucher can be closed now: the term of its contract is over.
-    yesterday = now().date() - timedelta(days=1)
+    yesterday = local_day() - timedelta(days=1)
     Contract.objects.filter(pk=rows["granted"].pk).update(
         begins_on=yesterday - timedelta(days=9), ends_on=yesterday
     )

@@ -144,7 +144,7 @@ class ExplanationOut(Schema):
     )
     sentence: str
     ahead: int = Field(description="Waiting jobs that could use the same pools and come first.")
-    quoted: PlacedOut
+    quoted: PlacedOut | None = Field(description="Null for quotes older than comparisons are.")
     placements: list[PlacedOut]
     present: ChoiceOut | None = Field(description="What a dispatch round would find now.")
 
@@ -168,7 +168,7 @@ class QuoteOut(Schema):
     lines: list[LineOut]
     shares: list[ShareOut]
     reasons: list[str]
-    comparison: ChoiceOut
+    comparison: ChoiceOut | None = Field(description="Null for quotes of before it was kept.")
     amount_micro: int
     expires_at: datetime
     created_at: datetime
@@ -368,7 +368,7 @@ def _quote(row: Quote) -> QuoteOut:
         lines=[LineOut(**line) for line in row.lines],
         shares=[_share(share) for share in row.shares],
         reasons=row.reasons,
-        comparison=ChoiceOut(**row.comparison["result"]),
+        comparison=ChoiceOut(**row.comparison["result"]) if row.comparison else None,
         amount_micro=row.amount_micro,
         expires_at=row.expires_at,
         created_at=row.created_at,

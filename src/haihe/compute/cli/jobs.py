@@ -161,7 +161,7 @@ def explain(job_id: str, as_json: AsJson = False) -> None:
         print_json(found.as_dict())
         return
     out.print(translated(found.sentence))
-    for placed in [found.quoted, *found.placements]:
+    for placed in filter(None, [found.quoted, *found.placements]):
         mark = "" if placed.is_replayed else _("; its facts do not lead there again")
         title = f"{placed.at:%Y-%m-%d %H:%M:%S} {placed.occasion}{mark}"
         _show_choice(placed.choice, title)
@@ -412,7 +412,8 @@ def _show_quote(row: Quote, *, as_json: bool) -> None:
     )
     for line in _bill(row):
         out.print(line)
-    _show_choice(choice_from(row.comparison["result"]), _("Comparison of centres"))
+    if row.comparison:
+        _show_choice(choice_from(row.comparison["result"]), _("Comparison of centres"))
 
 
 def _quote(row: Quote) -> dict[str, Any]:
@@ -427,7 +428,7 @@ def _quote(row: Quote) -> dict[str, Any]:
         "lines": row.lines,
         "paid_by": row.shares,
         "reasons": row.reasons,
-        "comparison": row.comparison["result"],
+        "comparison": row.comparison.get("result"),
         "expires_at": row.expires_at,
     }
 

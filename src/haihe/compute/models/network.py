@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import ClassVar, Self
+from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q, Sum
+from django.db.models.functions import Cast, Substr
 
 from haihe.compute.domain.telemetry import Point
 from haihe.compute.models.centres import Centre, Pool
@@ -75,6 +77,21 @@ class SampleQuerySet(models.QuerySet["Sample"]):
     def since(self, pools: Iterable[Pool], at: datetime) -> Self:
         """The samples of pools from an instant on, the oldest first."""
         return self.filter(pool__in=list(pools), at__gte=at).order_by("at")
+
+    def hourly(self) -> Iterator[tuple[UUID, str, datetime, float]]:
+        """The mean of each pool's metrics in each hour, worked out in the database.
+
+        The hour is the beginning of the instant's text, which both databases write in UTC.
+        """
+        hour = Substr(Cast("at", models.CharField()), 1, len("2026-11-22 13"))
+        rows = (
+            self.order_by()
+            .annotate(hour=hour)
+            .values_list("pool_id", "metric", "hour")
+            .annotate(average=Sum(F("mean") * F("count")) / Sum("count"))
+        )
+        for pool_id, metric, text, average in rows:
+            yield pool_id, metric, datetime.fromisoformat(f"{text}:00+00:00"), average
 
 
 class Sample(models.Model):

@@ -15,6 +15,7 @@ from haihe.compute.domain.terms import check_period
 from haihe.compute.models import Allocation, Job, Pool, UsageRecord
 from haihe.compute.services.centres import find_pool
 from haihe.evidence.services import record
+from haihe.kernel.clock import local_day
 from haihe.kernel.errors import InvalidField
 from haihe.kernel.work import unit_of_work
 from haihe.parties.models import Organisation
@@ -115,7 +116,7 @@ def allocation_reason(spec: JobSpec, organisation: Organisation, pool: Pool, at:
     """Why an organisation's allocation does not allow a job in a pool; empty, if it does."""
     if not pool.needs_allocation:
         return ""
-    today = at.date()
+    today = local_day(at)
     in_force = Allocation.objects.filter(
         pool=pool, organisation=organisation, begins_on__lte=today, ends_on__gte=today
     )

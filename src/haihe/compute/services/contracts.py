@@ -12,7 +12,7 @@ from haihe.compute.errors import ContractLimit, Taken
 from haihe.compute.models import Contract
 from haihe.compute.services.own import listed_organisations
 from haihe.evidence.services import record
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
 from haihe.kernel.ids import parse_id
 from haihe.kernel.money import check_amount_micro, format_micro
@@ -78,7 +78,7 @@ def sign_contract(principal: Principal, number: str) -> Contract:
     authorize(principal, "contract.sign", contract.resource_for_provider())
     with unit_of_work():
         signed = Contract.objects.filter(pk=contract.pk, state=Contract.State.DRAFT).update(
-            state=Contract.State.SIGNED, signed_on=now().date()
+            state=Contract.State.SIGNED, signed_on=local_day()
         )
         if not signed:
             raise WrongState(kind="contract", id=number, state=contract.state, needed="draft")
@@ -111,7 +111,7 @@ def list_contracts(principal: Principal, *, number: str = "") -> QuerySet[Contra
 
 def usable_contracts(principal: Principal) -> QuerySet[Contract]:
     """Signed contracts whose term covers today and for whose buyer the caller works."""
-    today = now().date()
+    today = local_day()
     return list_contracts(principal).filter(
         buyer__in=principal.organisations(*WORKING),
         state=Contract.State.SIGNED,
@@ -129,9 +129,9 @@ def contract_in_force(
         raise ContractLimit(number=number, reason=f"it was not drawn up for {buyer.name}")
     if contract.state != Contract.State.SIGNED:
         raise ContractLimit(number=number, reason="its provider has not signed it")
-    if not contract.covers(at.date()):
+    if not contract.covers(local_day(at)):
         term = f"{contract.begins_on} to {contract.ends_on}"
-        raise ContractLimit(number=number, reason=f"its term is {term}, today is {at.date()}")
+        raise ContractLimit(number=number, reason=f"its term is {term}, today is {local_day(at)}")
     return contract
 
 

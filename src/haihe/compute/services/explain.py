@@ -58,7 +58,7 @@ class Explanation:
     waits_for: Waits
     sentence: str
     ahead: int
-    quoted: Placed
+    quoted: Placed | None
     placements: Sequence[Placed]
     present: Choice | None
 
@@ -71,7 +71,7 @@ class Explanation:
             "waits_for": self.waits_for,
             "sentence": self.sentence,
             "ahead": self.ahead,
-            "quoted": _placed_as_dict(self.quoted),
+            "quoted": _placed_as_dict(self.quoted) if self.quoted else None,
             "placements": [_placed_as_dict(one) for one in self.placements],
             "present": self.present.as_dict() if self.present else None,
         }
@@ -82,7 +82,8 @@ def explain_job(principal: Principal, job_id: str | UUID) -> Explanation:
     job = find_job(principal, job_id)
     authorize(principal, "quote.read", job.quote.resource())
     decisions = Decision.objects.filter(job=job).order_by("pk")
-    quoted = _placed(job.quote.created_at, "quoted", job.quote.comparison)
+    kept = job.quote.comparison  # empty, if the quote is older than comparisons are
+    quoted = _placed(job.quote.created_at, "quoted", kept) if kept else None
     placements = [_placed(row.created_at, row.occasion, vars(row)) for row in decisions]
     present, ahead = None, 0
     if job.state == JobState.QUEUED and job.kind is not None:
@@ -98,7 +99,9 @@ def _why(job: Job, present: Choice | None, ahead: int) -> tuple[Waits, str]:
         able = [verdict for verdict in present.verdicts if verdict.fits]
         if able:
             best = max(able, key=lambda verdict: (verdict.score or 0.0, verdict.pool))
-            return Waits.ROOM, f"{ahead} jobs are before it; the best pool for it is {best.pool}"
+            if not ahead:
+                return Waits.ROOM, f"it is the next; the best pool for it is {best.pool}"
+            return Waits.ROOM, f"before it in line: {ahead}; the best pool for it is {best.pool}"
         nearest = min(present.verdicts, key=lambda verdict: len(verdict.failed), default=None)
         if nearest is None:
             return Waits.POOL, "no pool may have it now"

@@ -205,14 +205,15 @@ def pool_history(
     found: dict[str, list[Point]] = defaultdict(list)
     for sample in Sample.objects.since([pool], now() - last):
         found[sample.metric].append(sample.point)
-    span_s = _span_s(last)
+    spans = [span_s for span_s, _ in KEPT if last.total_seconds() / span_s <= POINTS_LIMIT]
+    span_s = min(spans, default=KEPT[-1][0])
     return {metric: condense(points, span_s) for metric, points in sorted(found.items())}
 
 
 def network_history(
     principal: Principal, pools: Iterable[Pool], *, last: timedelta = timedelta(days=7)
 ) -> dict[str, list[tuple[datetime, float]]]:
-    """What was measured of many pools together, by metric, in equal spans; for everybody.
+    """What was measured of many pools together, by metric and hour; for everybody.
 
     A share is the mean of the pools' own, each weighted by what it has; counts are added up.
     """
@@ -220,17 +221,10 @@ def network_history(
     by_pool = {pool.pk: pool for pool in pools}
     metrics = (*SHARES, *COUNTS)
     rows = Sample.objects.since(by_pool.values(), now() - last).filter(metric__in=metrics)
-    found: dict[tuple[str, UUID], list[Point]] = defaultdict(list)
-    for pool_id, metric, at, mean, low, high, count in rows.values_list(
-        "pool_id", "metric", "at", "mean", "low", "high", "count"
-    ):
-        found[metric, pool_id].append(Point(at, mean, low, high, count))
-    span_s = _span_s(last)
     parts: dict[str, dict[datetime, list[tuple[float, int]]]] = {name: {} for name in metrics}
-    for (metric, pool_id), points in found.items():
+    for pool_id, metric, at, mean in rows.hourly():
         weight = SHARES[metric](by_pool[pool_id]) if metric in SHARES else 1
-        for one in condense(points, span_s):
-            parts[metric].setdefault(one.at, []).append((one.mean, weight))
+        parts[metric].setdefault(at, []).append((mean, weight))
     return {name: _together(name, inside) for name, inside in parts.items()}
 
 
@@ -344,12 +338,6 @@ def _used(pool: Pool, held: Capacity, nodes: Sequence[Node]) -> dict[str, float]
         if of:
             found[name] = min(1.0, part / of)
     return found
-
-
-def _span_s(last: timedelta) -> int:
-    """The shortest span in which so long a time is not too many points."""
-    spans = [span_s for span_s, _ in KEPT if last.total_seconds() / span_s <= POINTS_LIMIT]
-    return min(spans, default=KEPT[-1][0])
 
 
 def _together(

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from haihe.compute.agent.config import FILE as AGENT_FILE
 from haihe.compute.forms import AccountForm, CentreForm, CentreTermsForm
 from haihe.compute.models import Agent, Centre
-from haihe.compute.quantities import duration, quantity
+from haihe.compute.quantities import duration, quantity, rate
 from haihe.compute.services import accounts, agents
 from haihe.compute.services import centres as services
 from haihe.compute.services.centres import PoolCard
@@ -158,6 +158,7 @@ def _centre_page(request: Request, slug: str, more: Mapping[str, Any]) -> HttpRe
         "agent": one.agent,
         "clock": _clock(one.agent) if may_update and not one.is_embedded else None,
         "is_silent": one.seen_s is None or one.seen_s > SILENT_AFTER.total_seconds(),
+        "link": rate(found.link_bytes_per_s) if found.link_bytes_per_s else "",
         "accounts": accounts.accounts_at(request.principal, slug)[:ACCOUNTS_SHOWN],
         "may_update": may_update,
         "as_of": at,

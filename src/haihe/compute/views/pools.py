@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from haihe.compute.domain import HOUR_MS, MILLI
@@ -40,9 +40,9 @@ from haihe.policy.services import is_allowed
 SPARK_POINTS = 60
 NODES_SHOWN = 20
 PERIODS: Mapping[str, tuple[Label, timedelta]] = {
-    "day": (_lazy("Day"), timedelta(days=1)),
-    "week": (_lazy("Week"), timedelta(days=7)),
-    "month": (_lazy("Month"), timedelta(days=31)),
+    "day": (gettext_lazy("Day"), timedelta(days=1)),
+    "week": (gettext_lazy("Week"), timedelta(days=7)),
+    "month": (gettext_lazy("Month"), timedelta(days=31)),
 }
 NODE_COLUMNS = (
     "name", "condition", "reason", "cpu_milli", "used_cpu_milli", "memory_bytes",
@@ -78,12 +78,12 @@ def pool(request: Request, slug: str, pool_slug: str) -> HttpResponse:
     offers = centres.offers_of(request.principal, str(found))
     nodes = network.nodes_of(request.principal, str(found))
     if export_asked(request):
+        name = f"{slug}-{pool_slug}"
         if request.GET.get("table") == "nodes":
-            rows, columns = map(vars, nodes[:EXPORT_ROWS]), NODE_COLUMNS
-        else:
-            rows, columns = map(vars, offers[:EXPORT_ROWS]), OFFER_COLUMNS
-        name = f"{slug}-{pool_slug}-{request.GET.get('table', 'offers')}"
-        return export_table(request, rows, columns=columns, name=name)
+            shown = map(vars, nodes[:EXPORT_ROWS])
+            return export_table(request, shown, columns=NODE_COLUMNS, name=f"{name}-nodes")
+        rows = map(vars, offers[:EXPORT_ROWS])
+        return export_table(request, rows, columns=OFFER_COLUMNS, name=f"{name}-offers")
     form = OfferForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         with shown_on(form):

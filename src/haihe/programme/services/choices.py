@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from haihe.compute.models import Contract
 from haihe.compute.services.contracts import list_contracts
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day
 from haihe.packs.models import Evaluation
 from haihe.packs.services import find_evaluation
 from haihe.parties.models import Organisation
@@ -42,7 +41,7 @@ def possible_contracts(principal: Principal) -> list[Contract]:
     signed = list_contracts(principal).filter(
         buyer__in=managed,
         state=Contract.State.SIGNED,
-        ends_on__gte=timezone.localdate(now()),
+        ends_on__gte=local_day(),
     )
     return list(signed.order_by("-pk")[:CHOICES])
 

@@ -15,11 +15,10 @@ from uuid import UUID
 
 from django.core.cache import cache
 from django.db.models import Count
-from django.utils import timezone
 
 from haihe.compute.models import Centre, Contract, Job, Quote, Settlement, UsageRecord
 from haihe.data.models import Agreement, Dataset
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day, now
 from haihe.kernel.models import Entity
 from haihe.packs.models import Evaluation
 from haihe.parties.models import Organisation
@@ -168,7 +167,7 @@ def _first_steps(
 
 def _without_voucher(managed: frozenset[UUID]) -> int:
     """How many signed contracts could still have a voucher under a scheme that is open today."""
-    today = timezone.localdate(now())
+    today = local_day()
     if not Scheme.objects.filter(opens_on__lte=today, closes_on__gte=today).exists():
         return 0
     used = Voucher.objects.filter(organisation__in=managed).standing().values("contract")

@@ -13,14 +13,13 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from haihe.compute.domain import Subsidy
 from haihe.compute.models import Contract
 from haihe.compute.services.contracts import find_contract
 from haihe.compute.services.own import listed_organisations
 from haihe.evidence.services import record
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day, now
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
 from haihe.kernel.ids import check_slug
 from haihe.kernel.money import check_amount_micro, format_micro
@@ -309,7 +308,7 @@ def close_voucher(principal: Principal, number: str) -> Voucher:
     voucher = find_voucher(principal, number)
     authorize(principal, "scheme.manage", voucher.scheme.resource())
     contract = voucher.contract
-    if contract.ends_on >= timezone.localdate(now()):
+    if contract.ends_on >= local_day():
         raise WrongState(
             kind="contract",
             id=contract.number,
@@ -410,9 +409,9 @@ def _facts(
     others = Voucher.objects.filter(contract=contract).standing()
     if besides is not None:
         others = others.exclude(pk=besides.pk)
-    year = timezone.localdate(now()).year
+    year = local_day().year
     return ApplicationFacts(
-        applied_on=timezone.localdate(applied_at),
+        applied_on=local_day(applied_at),
         opens_on=scheme.opens_on,
         closes_on=scheme.closes_on,
         amount_micro=amount_micro,

@@ -8,7 +8,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -16,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from haihe.evidence.labels import kind_label
 from haihe.evidence.services import find as find_evidence
-from haihe.kernel.clock import now
+from haihe.kernel.clock import local_day, now
 from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
 from haihe.kernel.forms import shown_on
 from haihe.kernel.money import format_micro
@@ -195,7 +194,7 @@ def _first_offer(request: Request, scheme: Scheme) -> dict[str, Any]:
 def _may(principal: Principal, row: Voucher) -> dict[str, bool]:
     """Which buttons a page shows; the service decides anyway."""
     applied = row.state == Voucher.State.APPLIED
-    over = row.contract.ends_on < timezone.localdate(now())
+    over = row.contract.ends_on < local_day()
     closable = row.state == Voucher.State.RESERVED and over
     return {
         "may_review": applied and is_allowed(principal, "voucher.review", row.resource()),
