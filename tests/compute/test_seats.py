@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from haihe.compute.backends import nvml
 from haihe.compute.domain import AttemptState, EndReason
 from haihe.compute.domain.terms import PoolTerms
 from haihe.compute.errors import BadJobSpec
 from haihe.compute.models import Attempt, Job, Node, Pool
 from haihe.compute.services import centres
 from haihe.compute.services.dispatch import plan_round
+from haihe.compute.services.jobs import read_log
+from haihe.compute.services.network import pool_history
 from haihe.compute.services.settlement import AttemptEnd, end_attempt
+from haihe.compute.tasks import Dispatcher
 from haihe.kernel.clock import now
 from haihe.kernel.work import unit_of_work
-from tests.compute.factories import GIB, make_job
+from tests.compute.factories import GIB, make_job, run_job
 from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
@@ -103,3 +109,24 @@ def test_a_scheduler_chooses_its_own_nodes(cards: Pool, firm: Side, operator: Si
 def test_one_and_a_half_cards_cannot_be_asked_for(firm: Side) -> None:
     with pytest.raises(BadJobSpec, match="whole cards"):
         make_job(firm.member, gpu_milli=1_500)
+
+
+@pytest.mark.parametrize(("gpu_milli", "printed"), [(1_000, r"[01]"), (2_000, "0,1|1,0"), (0, "")])
+def test_a_job_sees_its_own_cards_and_no_other(
+    cards: Pool, firm: Side, gpu_milli: int, printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine that runs it is said to have two cards, as a driver would say it."""
+    card = nvml.Card(
+        model="A100-40GB", memory_bytes=40 * GIB, used_memory_bytes=0, busy=0.0, watts=50.0
+    )
+    monkeypatch.setattr(nvml, "cards", lambda: [card, card])
+    Pool.objects.exclude(pk=cards.pk).update(is_open=False)
+    Node.objects.all().delete()
+    with Dispatcher() as dispatcher:
+        for _ in range(3):
+            dispatcher.tick()
+    job = run_job(firm.member, "sh", "-c", "echo -n $CUDA_VISIBLE_DEVICES", gpu_milli=gpu_milli)
+    assert job.state == "succeeded", job.message
+    assert re.fullmatch(printed, read_log(firm.member, job.pk).text)
+    assert [node.gpus for node in Node.objects.filter(pool=cards)] == [2]
+    assert pool_history(firm.member, CARDS)["watts"][0].mean == 100.0

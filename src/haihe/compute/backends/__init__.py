@@ -21,6 +21,9 @@ from typing import Protocol
 
 from haihe.compute.domain import EndReason, Usage
 
+# What the makers' libraries read to know which cards a process may use.
+VISIBLE_CARDS = ("CUDA_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+
 
 class RunState(StrEnum):
     """Where the back-end sees an attempt."""
@@ -218,7 +221,15 @@ def environment_of(order: WorkOrder) -> dict[str, str]:
         "HAIHE_INPUTS": str(order.folder / "inputs"),
         "HAIHE_OUTPUTS": str(order.folder / "outputs"),
         **({"HAIHE_ARRAY_INDEX": str(order.element.index)} if order.element else {}),
+        **_visible_cards(order.seats),
     }
+
+
+def _visible_cards(seats: Sequence[Seat]) -> dict[str, str]:
+    """Where Haihe gives out the cards, a job sees those that are its own and no other."""
+    if not seats:
+        return {}
+    return dict.fromkeys(VISIBLE_CARDS, ",".join(map(str, seats[0].gpus)))
 
 
 def make_folders(folder: Path) -> None:

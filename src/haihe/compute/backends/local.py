@@ -24,6 +24,7 @@ from haihe.compute.backends import (
     RunStatus,
     WorkOrder,
     landlock,
+    nvml,
     read_log,
     supervised,
 )
@@ -78,7 +79,7 @@ class LocalBackend:
     def report(self) -> PoolReport:
         """This machine as one node."""
         memory = psutil.virtual_memory()
-        cpus = psutil.cpu_count() or 1
+        cpus, cards = psutil.cpu_count() or 1, nvml.cards()
         node = NodeReport(
             name=platform.node() or "localhost",
             condition=NodeCondition.UP,
@@ -86,6 +87,9 @@ class LocalBackend:
             memory_bytes=memory.total,
             used_cpu_milli=round(psutil.cpu_percent() * 10 * cpus),
             used_memory_bytes=memory.total - memory.available,
+            gpus=len(cards),
+            gpu_model=cards[0].model if cards else "",
+            used_gpu_milli=round(sum(card.busy for card in cards) * 1_000),
         )
         return PoolReport(version=platform.release(), nodes=[node], pending=0, running=0)
 

@@ -335,7 +335,7 @@ def _used(pool: Pool, held: Capacity, nodes: Sequence[Node]) -> dict[str, float]
     found = {}
     for name, (there, used, whole, held_of_it) in rows.items():
         part, of = (used, there) if there else (held_of_it, whole)
-        if of:
+        if of and whole:
             found[name] = min(1.0, part / of)
     return found
 

@@ -179,13 +179,13 @@ def _attempt_row(row: Attempt) -> dict[str, Any]:
 
 def _explained(found: Explanation) -> dict[str, Any]:
     """Why a job is where it is, and for what it waits: the newest placement first."""
-    placements = [_placed(one) for one in reversed(found.placements)]
+    placements = [*reversed(found.placements), *filter(None, [found.quoted])]
     return {
         "waits": found.waits_for != Waits.NOTHING,
         "sentence": translated(found.sentence),
         "ahead": found.ahead,
         "present": comparison(found.present) if found.present else None,
-        "placements": [*placements, _placed(found.quoted)],
+        "placements": [_placed(one) for one in placements],
     }
 
 
