@@ -8,7 +8,7 @@ import pytest
 
 from haihe.compute.models import Job
 from haihe.compute.services import contracts
-from haihe.kernel.clock import local_day
+from haihe.kernel.days import local_day
 from haihe.kernel.money import MICRO
 from tests.callers import Caller
 from tests.compute.conftest import CPU_HOUR_MICRO

@@ -10,7 +10,8 @@ import pytest
 from haihe.compute.errors import ContractLimit, Taken
 from haihe.compute.models import Contract
 from haihe.compute.services import contracts, jobs
-from haihe.kernel.clock import local_day, now, use_clock
+from haihe.kernel.clock import now, use_clock
+from haihe.kernel.days import local_day
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
 from haihe.kernel.money import MICRO
 from haihe.parties.services import principal_of

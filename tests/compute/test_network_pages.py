@@ -19,7 +19,8 @@ from haihe.compute.services.dispatch import plan_round
 from haihe.compute.services.explain import explain_job
 from haihe.compute.services.network import look_at_network, network_history, nodes_of
 from haihe.compute.services.telemetry import keep_pool_reports
-from haihe.kernel.clock import local_day, now
+from haihe.kernel.clock import now
+from haihe.kernel.days import local_day
 from haihe.kernel.money import MICRO
 from haihe.kernel.work import unit_of_work
 from haihe.policy.domain import ANONYMOUS
@@ -444,7 +445,7 @@ def test_a_waiting_job_says_why_and_the_page_follows(operator: Side, firm: Side)
     waiting, next_one = make_job(firm.member, cpu_milli=2_000), make_job(firm.member)
     client = seen_by(firm.member)
     page = text(client.get(f"/jobs/{next_one.pk}"))
-    for words in ("Why it waits", "1 jobs are before it", "no room now", "Why here", "Quoted"):
+    for words in ("Why it waits", "before it in line: 1", "no room now", "Why here", "Quoted"):
         assert words in page, words
     address = f"/jobs/{waiting.pk}/waiting"
     part = client.get(f"{address}?state=queued", headers=HTMX)

@@ -10,7 +10,7 @@ from django.test import Client
 from haihe.compute.models import Contract, Job, Pool
 from haihe.compute.services import centres, contracts, jobs
 from haihe.compute.tasks import Dispatcher
-from haihe.kernel.clock import local_day
+from haihe.kernel.days import local_day
 from haihe.kernel.money import MICRO
 from haihe.policy.domain import Principal
 from tests.callers import person_of

@@ -25,7 +25,7 @@ from haihe.data.models import Dataset
 from haihe.evidence import services as evidence
 from haihe.evidence.verify import main as verify
 from haihe.kernel import outbox
-from haihe.kernel.clock import local_day
+from haihe.kernel.days import local_day
 from haihe.kernel.errors import StorageUnavailable
 from haihe.kernel.money import CNY, MICRO
 from haihe.kernel.storage import free_bytes

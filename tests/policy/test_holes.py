@@ -8,7 +8,8 @@ import pytest
 
 from haihe.data import services as data
 from haihe.data.domain import UsagePolicy
-from haihe.kernel.clock import local_day, now
+from haihe.kernel.clock import now
+from haihe.kernel.days import local_day
 from haihe.kernel.errors import InvalidField, WrongState
 from haihe.parties import services as parties
 from haihe.parties.errors import BeyondToken

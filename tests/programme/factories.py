@@ -17,7 +17,7 @@ from haihe.compute.services import centres, contracts
 from haihe.compute.services.jobs import submit_job
 from haihe.compute.services.quotes import request_quote
 from haihe.compute.services.settlement import close_job, lock_job
-from haihe.kernel.clock import local_day
+from haihe.kernel.days import local_day
 from haihe.kernel.ids import new_id
 from haihe.kernel.money import CNY, MICRO
 from haihe.kernel.work import unit_of_work

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from haihe.kernel.clock import local_day, now
+from haihe.kernel.clock import now
+from haihe.kernel.days import local_day
 from haihe.kernel.money import MICRO
 from haihe.programme.models import Plan, Scheme, Voucher
 from tests.callers import Caller

@@ -8,7 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from haihe.kernel.clock import local_day
+from haihe.kernel.days import local_day
 from haihe.kernel.money import MICRO
 from haihe.policy.domain import Principal
 from haihe.programme.models import Plan, Scenario, Scheme, Voucher

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from haihe.evidence.models import EvidenceEntry
-from haihe.kernel.clock import local_day
+from haihe.kernel.days import local_day
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.kernel.ids import new_id
 from haihe.kernel.money import MICRO

@@ -9,7 +9,8 @@ import pytest
 
 from haihe.compute.services.contracts import sign_contract
 from haihe.evidence.models import EvidenceEntry
-from haihe.kernel.clock import local_day, now, use_clock
+from haihe.kernel.clock import now, use_clock
+from haihe.kernel.days import local_day
 from haihe.kernel.errors import InvalidField, WrongState
 from haihe.kernel.money import MICRO
 from haihe.ledger.services import audit

@@ -33,7 +33,8 @@ from haihe.data.domain import UsagePolicy
 from haihe.data.errors import SameContent
 from haihe.data.models import Agreement, Dataset
 from haihe.evidence import services as evidence
-from haihe.kernel.clock import local_day, now
+from haihe.kernel.clock import now
+from haihe.kernel.days import local_day
 from haihe.kernel.errors import Unavailable
 from haihe.kernel.money import CNY, MICRO, format_micro
 from haihe.kernel.outbox import deliver_due

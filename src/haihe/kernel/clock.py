@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, date, datetime
-
-from django.utils import timezone
+from datetime import UTC, datetime
 
 from haihe.kernel.errors import InvalidField
 
@@ -34,11 +32,6 @@ def now() -> datetime:
     instant = _clock.get()()
     assert instant.tzinfo is not None, "a clock must return zoned time"
     return instant
-
-
-def local_day(at: datetime | None = None) -> date:
-    """The day that it is, or was at an instant, where the installation is: deadlines mean that."""
-    return timezone.localdate(at or now())
 
 
 def check_past(instant: datetime | None, *, field: str, latest: datetime) -> datetime:

@@ -28,7 +28,8 @@ from haihe.compute.services.jobs import attempt_folder, submit_job
 from haihe.data import services as data
 from haihe.data.domain import UsagePolicy
 from haihe.evidence.models import EvidenceEntry
-from haihe.kernel.clock import local_day, now
+from haihe.kernel.clock import now
+from haihe.kernel.days import local_day
 from haihe.kernel.ids import new_id
 from haihe.kernel.money import CNY, MICRO
 from haihe.ledger.services import deposit, open_account

@@ -15,7 +15,7 @@ from haihe.compute.domain.terms import check_period
 from haihe.compute.models import Allocation, Job, Pool, UsageRecord
 from haihe.compute.services.centres import find_pool
 from haihe.evidence.services import record
-from haihe.kernel.clock import local_day
+from haihe.kernel.days import local_day
 from haihe.kernel.errors import InvalidField
 from haihe.kernel.work import unit_of_work
 from haihe.parties.models import Organisation

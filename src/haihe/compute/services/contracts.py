@@ -12,7 +12,7 @@ from haihe.compute.errors import ContractLimit, Taken
 from haihe.compute.models import Contract
 from haihe.compute.services.own import listed_organisations
 from haihe.evidence.services import record
-from haihe.kernel.clock import local_day
+from haihe.kernel.days import local_day
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
 from haihe.kernel.ids import parse_id
 from haihe.kernel.money import check_amount_micro, format_micro

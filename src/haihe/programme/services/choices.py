@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from haihe.compute.models import Contract
 from haihe.compute.services.contracts import list_contracts
-from haihe.kernel.clock import local_day
+from haihe.kernel.days import local_day
 from haihe.packs.models import Evaluation
 from haihe.packs.services import find_evaluation
 from haihe.parties.models import Organisation

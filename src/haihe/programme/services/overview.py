@@ -18,7 +18,8 @@ from django.db.models import Count
 
 from haihe.compute.models import Centre, Contract, Job, Quote, Settlement, UsageRecord
 from haihe.data.models import Agreement, Dataset
-from haihe.kernel.clock import local_day, now
+from haihe.kernel.clock import now
+from haihe.kernel.days import local_day
 from haihe.kernel.models import Entity
 from haihe.packs.models import Evaluation
 from haihe.parties.models import Organisation

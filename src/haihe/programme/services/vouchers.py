@@ -19,7 +19,8 @@ from haihe.compute.models import Contract
 from haihe.compute.services.contracts import find_contract
 from haihe.compute.services.own import listed_organisations
 from haihe.evidence.services import record
-from haihe.kernel.clock import local_day, now
+from haihe.kernel.clock import now
+from haihe.kernel.days import local_day
 from haihe.kernel.errors import InvalidField, MissingRecord, WrongState
 from haihe.kernel.ids import check_slug
 from haihe.kernel.money import check_amount_micro, format_micro

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from haihe.evidence.labels import kind_label
 from haihe.evidence.services import find as find_evidence
-from haihe.kernel.clock import local_day, now
+from haihe.kernel.clock import now
+from haihe.kernel.days import local_day
 from haihe.kernel.export import EXPORT_ROWS, export_asked, export_table
 from haihe.kernel.forms import shown_on
 from haihe.kernel.money import format_micro
