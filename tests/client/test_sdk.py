@@ -100,6 +100,43 @@ def test_a_job_from_data_to_bill(firm: Haihe, tmp_path: Path) -> None:
     assert {"job.submitted", "job.metered", "job.settled"} <= kinds
 
 
+def test_files_go_with_a_job_and_come_back_with_progress(firm: Haihe, tmp_path: Path) -> None:
+    script = tmp_path / "work.sh"
+    script.write_bytes(b"# " + b"x" * 300_000 + b"\nhead -c 700000 /dev/zero > $HAIHE_OUTPUTS/o\n")
+    told: list[tuple[str, int, int]] = []
+
+    def progress(path: str, done: int, whole: int) -> None:
+        told.append((path, done, whole))
+
+    quote = firm.quotes.request(
+        organisation="firm",
+        spec={"name": "work", "command": ["sh", "bin/run.sh"], "wall_s": 60},
+        files={"bin/run.sh": script},
+        on_progress=progress,
+    )
+    size = script.stat().st_size
+    assert told[-1] == ("bin/run.sh", size, size)
+    assert len(told) > 1
+    assert quote["comparison"]["chosen"] == quote["pool"]
+    job = firm.jobs.submit(quote["id"])
+    with Dispatcher() as dispatcher:
+        deadline = now() + timedelta(seconds=60)
+        while firm.jobs.get(job["id"])["state"] not in ("succeeded", "failed"):
+            dispatcher.tick()
+            assert now() < deadline
+    told.clear()
+    firm.jobs.download(job["id"], "o", tmp_path / "o", on_progress=progress)
+    assert told[-1] == ("o", 700_000, 700_000)
+    assert len(told) > 1
+    explained = firm.jobs.explain(job["id"])
+    assert explained["waits_for"] == "nothing"
+    assert explained["placements"][0]["is_replayed"]
+    [centre] = firm.centres.network()["centres"]
+    [pool] = centre["pools"]
+    assert pool["pool"] == "centre/pool"
+    assert "cpu" in firm.centres.history("centre/pool", hours=1)
+
+
 def test_an_error_is_raised_with_its_code(firm: Haihe) -> None:
     with pytest.raises(ApiError) as caught:
         firm.organisations.get("nobody")

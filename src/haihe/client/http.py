@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 from uuid import uuid4
 
 import httpx
@@ -19,6 +20,7 @@ PAGES_LIMIT = 100_000
 PIECE_BYTES = 1 << 18
 
 Record = dict[str, Any]
+OnBytes = Callable[[int, int], object]
 
 
 class ApiError(Exception):
@@ -35,6 +37,31 @@ class ApiError(Exception):
 
 class ConnectionFailed(Exception):
     """The platform did not answer, though it was asked several times."""
+
+
+class _Watched(io.BufferedIOBase):
+    """A file that tells how much of it has been read."""
+
+    def __init__(self, file: BinaryIO, size: int, on_bytes: OnBytes) -> None:
+        self.file, self.size, self.on_bytes = file, size, on_bytes
+
+    def read(self, size: int | None = -1) -> bytes:
+        piece = self.file.read(-1 if size is None else size)
+        if piece:
+            self.on_bytes(self.file.tell(), self.size)
+        return piece
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def fileno(self) -> int:
+        return self.file.fileno()
 
 
 class Conversation:
@@ -72,28 +99,40 @@ class Conversation:
         """Remove something."""
         self._send("DELETE", path)
 
-    def upload(self, path: str, file: Path, **fields: str) -> Any:
-        """Send a file, read in pieces."""
+    def upload(
+        self, path: str, file: Path, *, on_bytes: OnBytes | None = None, **fields: str
+    ) -> Any:
+        """Send a file, read in pieces; ``on_bytes(sent, all)`` is told of each."""
         with file.open("rb") as content:
+            watched: IO[bytes] = content
+            if on_bytes is not None:
+                watched = cast("IO[bytes]", _Watched(content, file.stat().st_size, on_bytes))
             response = self.client.post(
                 path,
-                files={"file": (file.name, content)},
+                files={"file": (file.name, watched)},
                 data=fields,
                 headers={"Idempotency-Key": str(uuid4())},
                 timeout=None,
             )
         return _checked(response).json()
 
-    def download(self, path: str, target: Path) -> Path:
-        """Receive a file, written in pieces; an incomplete one is not left under its name."""
-        draft = target.with_name(target.name + ".part")
+    def download(self, path: str, target: Path, *, on_bytes: OnBytes | None = None) -> Path:
+        """Receive a file, written in pieces; an incomplete one is not left under its name.
+
+        ``on_bytes(received, all)`` is told of each piece.
+        """
+        draft, received = target.with_name(target.name + ".part"), 0
         with self.client.stream("GET", path) as response:
             if response.status_code >= HTTPStatus.BAD_REQUEST:
                 response.read()
             _checked(response)
+            size = int(response.headers.get("Content-Length", 0))
             with draft.open("wb") as file:
                 for piece in response.iter_bytes(PIECE_BYTES):
                     file.write(piece)
+                    received += len(piece)
+                    if on_bytes is not None:
+                        on_bytes(received, max(size, received))
         return draft.replace(target)
 
     def pages(self, path: str, **query: Any) -> Iterator[Record]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from haihe.client.http import Conversation, Record
 
 URL_VARIABLE, TOKEN_VARIABLE = "HAIHE_URL", "HAIHE_TOKEN"
 DEFAULT_URL = "http://127.0.0.1:8321"
+Progress = Callable[[str, int, int], object]
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -223,6 +225,16 @@ class Centres(_Subject):
         """A centre."""
         return _record(self.http.get(f"/centres/{_part(slug)}"))
 
+    def network(self) -> Record:
+        """Every centre and pool as it is now: state, use, queue, price, power, age."""
+        return _record(self.http.get("/network"))
+
+    def history(self, pool: str, *, hours: int = 168) -> Mapping[str, Sequence[Record]]:
+        """What was measured of ``centre/pool``, by metric, the oldest first."""
+        centre, _, slug = pool.partition("/")
+        path = f"/centres/{_part(centre)}/pools/{_part(slug)}/history"
+        return _record(self.http.get(path, hours=hours))
+
 
 class Contracts(_Subject):
     """Compute contracts."""
@@ -243,10 +255,32 @@ class Contracts(_Subject):
 class Quotes(_Subject):
     """Priced, explained answers for jobs."""
 
-    def request(self, *, organisation: str, spec: Mapping[str, Any], contract: str = "") -> Record:
-        """Price a job at its limits. Nothing is held yet."""
-        body = {"organisation": organisation, "spec": dict(spec), "contract": contract}
+    def request(
+        self,
+        *,
+        organisation: str,
+        spec: Mapping[str, Any],
+        contract: str = "",
+        files: Mapping[str, Path] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Record:
+        """Price a job at its limits on every pool. Nothing is held yet.
+
+        ``files`` are sent first: the job finds each where it works, under the path that it has
+        here. ``on_progress(path, sent, all)`` is told of their bytes.
+        """
+        sent = [
+            {"path": path, "sha256": self._send(path, file, organisation, on_progress)}
+            for path, file in (files or {}).items()
+        ]
+        wanted = {**spec, "files": [*spec.get("files", ()), *sent]}
+        body = {"organisation": organisation, "spec": wanted, "contract": contract}
         return _record(self.http.post("/quotes", body))
+
+    def _send(self, path: str, file: Path, organisation: str, on_progress: Progress | None) -> str:
+        told = partial(on_progress, path) if on_progress else None
+        kept = self.http.upload("/files", file, on_bytes=told, organisation=organisation)
+        return str(kept["sha256"])
 
     def get(self, quote_id: str) -> Record:
         """A quote."""
@@ -269,6 +303,10 @@ class Jobs(_Subject):
     def get(self, job_id: str) -> Record:
         """A job with its attempts, usage and bill."""
         return _record(self.http.get(f"/jobs/{_part(job_id)}"))
+
+    def explain(self, job_id: str) -> Record:
+        """Why it is where it is, or why it waits: every centre with every term."""
+        return _record(self.http.get(f"/jobs/{_part(job_id)}/explanation"))
 
     def cancel(self, job_id: str) -> Record:
         """Ask for its end."""
@@ -308,9 +346,13 @@ class Jobs(_Subject):
         """The files that the newest attempt wrote."""
         return list(self.http.get(f"/jobs/{_part(job_id)}/files"))
 
-    def download(self, job_id: str, path: str, target: Path) -> Path:
-        """Fetch one of its files."""
-        return self.http.download(f"/jobs/{_part(job_id)}/files/{escape(path)}", target)
+    def download(
+        self, job_id: str, path: str, target: Path, *, on_progress: Progress | None = None
+    ) -> Path:
+        """Fetch one of its files; ``on_progress(path, received, all)`` is told of its bytes."""
+        told = partial(on_progress, path) if on_progress else None
+        address = f"/jobs/{_part(job_id)}/files/{escape(path)}"
+        return self.http.download(address, target, on_bytes=told)
 
     def _hand_on(self, job_id: str, offset: int, on_log: Callable[[str], object]) -> int:
         while True:
