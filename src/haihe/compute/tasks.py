@@ -51,8 +51,9 @@ class DirectLink:
             INPUTS.get().deliver(job.pk, ref, folder / "inputs")
         deliver_files(job.quote.spec.files, folder / "work")
 
-    def send_outputs(self, attempt_id: UUID, folder: Path) -> None:
+    def send_outputs(self, attempt_id: UUID, folder: Path) -> list[str]:
         """Nothing: they are where the platform looks for them."""
+        return []
 
 
 @dataclass
@@ -89,7 +90,10 @@ class Dispatcher:
         self.close()
 
     def _take_agents(self) -> None:
-        for row in embedded_agents():
+        rows = embedded_agents()
+        for gone in self.agents.keys() - {row.pk for row in rows}:
+            self.agents.pop(gone).journal.close()  # another agent speaks for its centre now
+        for row in rows:
             folder = load_settings().home / "agents" / row.centre.slug
             if row.pk not in self.agents:
                 with suppress(AgentRunsAlready):

@@ -18,6 +18,7 @@ KINDS: Mapping[str, str | Promise] = {
     "account.mapped": _("Account of a person set"),
     "account.unmapped": _("Account of a person dropped"),
     "agent.enrolled": _("Agent joined"),
+    "agent.gave_up": _("Work of an agent given up"),
     "agent.invited": _("Agent invited"),
     "agent.revoked": _("Agent revoked"),
     "agreement.accepted": _("Agreement accepted"),

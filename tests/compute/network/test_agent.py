@@ -208,3 +208,23 @@ def test_an_agent_reads_and_writes_only_what_it_claimed(
     jobs.cancel_job(firm.member, job.pk)
     run_to_end(site)
     assert ask("PUT", f"{base}/log", b"late").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        r"import os; open(os.environ['HAIHE_OUTPUTS'].encode() + b'/a\xff', 'w').write('x')",
+        "import os; d = os.environ['HAIHE_OUTPUTS'] + '/a' * 70; os.makedirs(d); "
+        "open(d + '/f', 'w')",
+    ],
+)
+def test_an_output_that_the_platform_cannot_keep_is_named_and_the_job_ends(
+    site: Agent, firm: Side, script: str
+) -> None:
+    more = "; open(os.environ['HAIHE_OUTPUTS'] + '/good', 'w').write('1')"
+    job = make_job(firm.member, "python3", "-c", script + more)
+    run_to_end(site)
+    job.refresh_from_db()
+    assert job.state == JobState.SUCCEEDED
+    assert [file.path for file in jobs.list_outputs(firm.member, job.pk)] == ["good"]
+    assert "not kept by the platform" in job.message

@@ -66,15 +66,26 @@ class HttpLink:
             draft, _ = self._fetch(address, target.parent, target.name)
             draft.replace(target)
 
-    def send_outputs(self, attempt_id: UUID, folder: Path) -> None:
-        """Send the log and every output."""
-        base = f"/agent/v1/attempts/{attempt_id}"
-        if (folder / "log.txt").exists():
-            self._put(f"{base}/log", folder / "log.txt")
-        outputs = folder / "outputs"
+    def send_outputs(self, attempt_id: UUID, folder: Path) -> list[str]:
+        """Send the log and every output; the paths of those that were refused."""
+        base, outputs = f"/agent/v1/attempts/{attempt_id}", folder / "outputs"
+        wanted, refused = {}, []
         for path in sorted(outputs.rglob("*")):
-            if path.is_file() and not path.is_symlink():
-                self._put(f"{base}/outputs/{quote(str(path.relative_to(outputs)))}", path)
+            name = str(path.relative_to(outputs))
+            if not path.is_file() or path.is_symlink():
+                continue
+            if name.isprintable():
+                wanted[f"{base}/outputs/{quote(name)}"] = path
+            else:
+                refused.append(ascii(name))  # bytes that are no UTF-8 stand in no address
+        if (folder / "log.txt").exists():
+            wanted[f"{base}/log"] = folder / "log.txt"
+        for address, path in wanted.items():
+            try:
+                self._put(address, path)
+            except PlatformRefused:
+                refused.append(str(path.relative_to(folder)))
+        return refused
 
     def _fetch(self, address: str, folder: Path, name: str) -> tuple[Path, str]:
         """Write an answer to a draft; also the ending that the platform gives the file."""

@@ -188,6 +188,16 @@ class Journal:
 
     # --- reports ---
 
+    def _count_from(self, number: int) -> None:
+        """Let reports be numbered above ``number``."""
+        found = self._db.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'reports'"
+        ).fetchone()
+        if found is None:
+            self._db.execute("INSERT INTO sqlite_sequence VALUES ('reports', ?)", (number,))
+        elif found[0] < number:
+            self._db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'reports'", (number,))
+
     def report(self, report: Report, *, word: str) -> None:
         """Add a report, unless the same word was the attempt's last; an end is its last stage."""
         attempt = str(report.attempt_id)
@@ -220,10 +230,12 @@ class Journal:
     def heard(self, number: int) -> list[Kept]:
         """Drop reports up to a number, and the orders whose end was among them.
 
-        These orders are returned: they are done.
+        These orders are returned: they are done. The next report's number is above all that the
+        platform has heard, also where the journal that numbered them is gone with its disk.
         """
         with self.all_or_nothing():
             self._db.execute("DELETE FROM reports WHERE number <= ?", (number,))
+            self._count_from(number)
             waiting = {str(report.attempt_id) for report in self.unheard(-1)}
             done = [
                 kept for kept in self.kept(Stage.ENDED) if str(kept.order.attempt_id) not in waiting

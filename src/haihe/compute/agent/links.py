@@ -27,5 +27,8 @@ class Link(Protocol):
         May be repeated. An error that is not ``LinkDown`` is final: the job may not read it.
         """
 
-    def send_outputs(self, attempt_id: UUID, folder: Path) -> None:
-        """Send the whole log and every output. May be repeated."""
+    def send_outputs(self, attempt_id: UUID, folder: Path) -> list[str]:
+        """Send the whole log and every output; the paths of those that the platform refused.
+
+        May be repeated. What is refused once is refused for good: the rest comes all the same.
+        """

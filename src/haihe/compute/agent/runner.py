@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -52,6 +52,7 @@ from haihe.kernel.storage import storage_failure, takes_files
 
 REPORT_EVERY = timedelta(seconds=15)
 LOGS_AT_ONCE = 16
+REFUSED_SHOWN = 5
 NO_ROOM = "the agent's disk has no room for a job's files"
 
 log = structlog.get_logger(__name__)
@@ -289,10 +290,15 @@ class Agent:
             return 0
         if status.state in (RunState.ENDED, RunState.LOST) and not self.link.shares_files:
             try:
-                self.link.send_outputs(kept.order.attempt_id, self._handle(kept.order).folder)
-            except (LinkDown, PlatformRefused) as error:
+                refused = self.link.send_outputs(
+                    kept.order.attempt_id, self._handle(kept.order).folder
+                )
+            except LinkDown as error:
                 log.warning("agent.results_not_sent", reason=error.reason)
                 return 0
+            if refused:
+                log.warning("agent.results_refused", paths=refused)
+                status = replace(status, message=_with_refused(status.message, refused))
         self._report(kept.order, status, measured_by=measured_by)
         return 1
 
@@ -360,6 +366,13 @@ class Agent:
             account=Account(**order.account.model_dump()) if order.account else None,
             element=ArrayElement(**order.element.model_dump()) if order.element else None,
         )
+
+
+def _with_refused(message: str, refused: Sequence[str]) -> str:
+    """What an attempt's end says, and which of its files the platform does not keep."""
+    shown = ", ".join(refused[:REFUSED_SHOWN])
+    more = f" and {len(refused) - REFUSED_SHOWN} more" if len(refused) > REFUSED_SHOWN else ""
+    return "; ".join(filter(None, [message, f"not kept by the platform: {shown}{more}"]))
 
 
 def _pool_item(pool: str, report: PoolReport, metrics: Mapping[str, float]) -> PoolItem:

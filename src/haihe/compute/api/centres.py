@@ -183,7 +183,7 @@ def open_pool(request: Request, slug: str, pool: str) -> PoolOut:
 
 @router.post("/centres/{slug}/pools/{pool}/drain", response=PoolOut)
 def drain_pool(request: Request, slug: str, pool: str) -> PoolOut:
-    """Let a pool take no new jobs, for its operator; those queued still run."""
+    """Let a pool take no new jobs, for its operator; what runs there ends there."""
     path = f"{slug}/{pool}"
     return _card(request, centres.set_pool_open(request.principal, path, is_open=False))
 

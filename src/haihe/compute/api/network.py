@@ -170,6 +170,12 @@ class EnrolmentOut(Schema):
     expires_at: datetime
 
 
+class GaveUpOut(Schema):
+    """How many attempts were given up."""
+
+    ended: int
+
+
 class AgentOut(Schema):
     """The agent of a centre."""
 
@@ -279,6 +285,12 @@ def invite_agent(request: Request, slug: str) -> Status[EnrolmentOut]:
 def revoke_agent(request: Request, slug: str) -> AgentOut:
     """Hear a centre's agent no more, for its operator; what runs there goes on."""
     return _agent(agents.revoke_agent(request.principal, slug))
+
+
+@router.post("/centres/{slug}/agent/give-up", response=GaveUpOut)
+def give_up_attempts(request: Request, slug: str) -> GaveUpOut:
+    """End what a revoked agent had as lost, for its operator: it runs elsewhere, unpaid."""
+    return GaveUpOut(ended=agents.give_up_attempts(request.principal, slug))
 
 
 def _window(row: MaintenanceWindow) -> MaintenanceOut:

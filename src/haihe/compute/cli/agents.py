@@ -55,10 +55,20 @@ def show(centre: str, as_json: AsJson = False) -> None:
 
 @agent.command("revoke")
 def revoke(centre: str, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Hear a centre's agent no more; what runs there goes on, and is heard of from the next one."""
+    """Hear a centre's agent no more; what runs there goes on. See also `agent give-up`."""
     principal = person()
     ask_consent([_("Hear the agent of {centre} no more.").format(centre=centre)], yes=yes)
     show_record(_agent(services.revoke_agent(principal, centre)), as_json=as_json)
+
+
+@agent.command("give-up")
+def give_up(centre: str, yes: Yes = False, as_json: AsJson = False) -> None:
+    """End what a revoked agent had as lost: it runs elsewhere, and is not paid for."""
+    principal = person()
+    text = _("End all that runs at {centre} as lost. If it runs on there, it runs twice.")
+    ask_consent([text.format(centre=centre)], yes=yes)
+    ended = services.give_up_attempts(principal, centre)
+    show_record({"centre": centre, "ended": ended}, as_json=as_json)
 
 
 @agent.command("enrol")

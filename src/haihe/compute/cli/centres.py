@@ -224,7 +224,7 @@ def open_pool(path: PoolPath, yes: Yes = False, as_json: AsJson = False) -> None
 
 @pool.command("drain")
 def drain_pool(path: PoolPath, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Let a pool take no new jobs; those queued still run."""
+    """Let a pool take no new jobs; what runs there ends there, what waits goes elsewhere."""
     _set_open(path, is_open=False, yes=yes, as_json=as_json)
 
 

@@ -13,10 +13,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from haihe.compute.agent.signing import signed_text
+from haihe.compute.domain import AttemptState, EndReason
 from haihe.compute.errors import AgentUnknown, CentreBusy, EnrolmentRefused
 from haihe.compute.models import Agent, Attempt, Centre, Enrolment
 from haihe.compute.services.centres import find_centre
 from haihe.compute.services.embedded import EMBEDDED
+from haihe.compute.services.settlement import AttemptEnd, end_attempt
 from haihe.evidence.services import record
 from haihe.kernel.clock import now
 from haihe.kernel.errors import HaiheError, MissingRecord
@@ -103,6 +105,34 @@ def revoke_agent(principal: Principal, centre_slug: str) -> Agent:
         agent.save(update_fields=["revoked_at"])
         _record("agent.revoked", principal, centre, {"public_key": agent.public_key})
     return agent
+
+
+def give_up_attempts(principal: Principal, centre_slug: str) -> int:
+    """End what a centre's last agent had, as lost: it runs elsewhere, and is not paid for.
+
+    For a centre that is gone for good. Its agent must have been revoked, so that none of it can
+    come back and be heard.
+
+    Raises
+    ------
+    CentreBusy
+        If an agent in force may still report it.
+    """
+    centre = find_centre(principal, centre_slug)
+    authorize(principal, "centre.update", centre.resource())
+    unfinished = Attempt.objects.unfinished().filter(pool__centre=centre, claimed_at__isnull=False)
+    if Agent.objects.in_force().filter(centre=centre).exists():
+        raise CentreBusy(centre=centre.slug, unfinished=unfinished.count())
+    ended = 0
+    for pk in list(unfinished.values_list("pk", flat=True)):
+        with unit_of_work():
+            end = AttemptEnd(
+                state=AttemptState.LOST, reason=EndReason.LOST, message="its centre is gone"
+            )
+            ended += end_attempt(pk, end) is not None
+    with unit_of_work():
+        _record("agent.gave_up", principal, centre, {"attempts": str(ended)})
+    return ended
 
 
 def find_agent(principal: Principal, centre_slug: str) -> Agent | None:

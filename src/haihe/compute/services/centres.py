@@ -124,7 +124,7 @@ def update_pool(principal: Principal, pool_path: str, terms: PoolTerms) -> Pool:
 
 
 def set_pool_open(principal: Principal, pool_path: str, *, is_open: bool) -> Pool:
-    """Let a pool take new jobs, or drain it: jobs already queued still run."""
+    """Let a pool take new jobs, or drain it: what runs there ends there, what waits moves on."""
     pool = find_pool(principal, pool_path)
     authorize(principal, "centre.update", pool.centre.resource())
     with unit_of_work():

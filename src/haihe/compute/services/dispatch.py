@@ -112,7 +112,10 @@ def end_overdue() -> int:
 
 
 def withdraw_to_move() -> int:
-    """Ask for the return of attempts that wait in a scheduler and are better off elsewhere."""
+    """Ask for the return of attempts that wait in a scheduler and are better off elsewhere.
+
+    Only of agents that are heard: what waits at another may have started since, and nobody knows.
+    """
     waiting = list(
         Attempt.objects.filter(
             state=AttemptState.STARTING,
@@ -130,6 +133,8 @@ def withdraw_to_move() -> int:
     moved = 0
     for attempt in waiting:
         if attempt.job.kind is None or _moves_of(attempt.job) >= MOVES_LIMIT:
+            continue
+        if not view.is_heard(attempt.pool):
             continue
         choice = view.choice_of(read_kind(attempt.job.kind), beside=attempt.pool)[1]
         if should_move(choice, str(attempt.pool)):
@@ -226,6 +231,10 @@ class View:
             .annotate(count=Count("pk"))
         )
         return cls(at, look_at_pools(pools, at), dict(pending))
+
+    def is_heard(self, pool: Pool) -> bool:
+        """Whether the agent of a pool's centre spoke lately."""
+        return any(one.pool.pk == pool.pk and one.silent_s is not None for one in self.seen)
 
     def choice_of(
         self, kind: Kind, *, beside: Pool | None = None

@@ -26,7 +26,7 @@ from haihe.compute.agent.messages import (
     SeatItem,
 )
 from haihe.compute.domain import AttemptState, EndReason, JobState
-from haihe.compute.errors import AgentSuperseded, ExchangeRepeated
+from haihe.compute.errors import AgentSuperseded, AgentUnknown, ExchangeRepeated
 from haihe.compute.models import Agent, Attempt, Job, PersonAccount
 from haihe.compute.services.parcels import keep_log_pieces
 from haihe.compute.services.queues import learn_start
@@ -40,7 +40,10 @@ from haihe.kernel.work import unit_of_work
 OFFERS_AT_ONCE = 200
 SEEN_EVERY = timedelta(seconds=15)  # an exchange that says nothing is written down so often
 IS_CLAIMED = ExpressionWrapper(Q(claimed_at__isnull=False), output_field=BooleanField())
-UNWANTED = Q(withdraw_requested_at__isnull=False) | Q(job__cancel_requested_at__isnull=False)
+# What has started is not taken back: the platform asked while it waited, and came too late.
+UNWANTED = Q(withdraw_requested_at__isnull=False, started_at=None) | Q(
+    job__cancel_requested_at__isnull=False
+)
 MESSAGE_LENGTH = 400
 IS_UNWANTED = ExpressionWrapper(UNWANTED, output_field=BooleanField())
 
@@ -52,13 +55,23 @@ def hear(agent_id: UUID, said: Exchange) -> Answer:
 
     Raises
     ------
+    AgentUnknown
+        If it was revoked, as when another took its place.
     AgentSuperseded
         If another process with this key has started since.
     ExchangeRepeated
         If this or a later message was heard already.
     """
     with unit_of_work():
-        agent = Agent.objects.select_for_update().select_related("centre").get(pk=agent_id)
+        agent = (
+            Agent.objects.in_force()
+            .select_for_update(of=("self",))
+            .select_related("centre")
+            .filter(pk=agent_id)
+            .first()
+        )
+        if agent is None:
+            raise AgentUnknown
         started = said.epoch == 0
         _keep_order(agent, said)
         behind = now() - said.sent_at

@@ -80,7 +80,6 @@ def end_attempt(attempt_id: UUID, end: AttemptEnd) -> Job | None:
         attempt.withdraw_requested_at is not None
         and job.cancel_requested_at is None
         and end.reason in (EndReason.CANCELLED, EndReason.WITHDRAWN)
-        and end.usage is None
     )
     state = AttemptState.WITHDRAWN if withdrawn else end.state
     attempt.state, attempt.end_reason, attempt.exit_code = state, end.reason, end.exit_code
@@ -92,18 +91,18 @@ def end_attempt(attempt_id: UUID, end: AttemptEnd) -> Job | None:
         ]
     )  # fmt: skip
     crash_point("dispatch.finishing")
+    is_the_centres = end.reason in NOT_THE_JOBS_FAULT
     if state is AttemptState.WITHDRAWN or (
-        end.reason in NOT_THE_JOBS_FAULT
-        and end.usage is None
-        and job.cancel_requested_at is None
-        and tries_of(job) < MAX_ATTEMPTS
+        is_the_centres and job.cancel_requested_at is None and tries_of(job) < MAX_ATTEMPTS
     ):
-        if end.reason in NOT_THE_JOBS_FAULT and job.kind is not None:
+        if is_the_centres and job.kind is not None:
             job.kind = kind_without(job.kind, attempt.pool_id)
             job.save(update_fields=["kind"])
         requeue_job(job, end.reason)
         return job
+    # What was used until a node failed is recorded, and is at the centre's cost.
     usage = _record_usage(job, attempt, end) if end.usage else None
+    usage = None if is_the_centres else usage
     job_state = JobState.FAILED if state is AttemptState.LOST else JobState(state.value)
     close_job(job, job_state, end.reason, usage=usage, exit_code=end.exit_code, message=end.message)
     return job

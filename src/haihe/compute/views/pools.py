@@ -181,7 +181,7 @@ def pool_open(request: Request, slug: str, pool_slug: str) -> HttpResponse:
 def pool_drain(request: Request, slug: str, pool_slug: str) -> HttpResponse:
     """Let a pool take no new jobs."""
     centres.set_pool_open(request.principal, f"{slug}/{pool_slug}", is_open=False)
-    messages.success(request, _("The pool takes no new jobs; those queued still run."))
+    messages.success(request, _("The pool takes no new jobs; what runs there ends there."))
     return redirect("compute:pool", slug, pool_slug)
 
 

@@ -59,6 +59,7 @@ API = [
     get("api:read_agent", *_CHANGE, slug="centre"),
     post("api:invite_agent", *_CHANGE, slug="centre", then=201),
     post("api:revoke_agent", *_CHANGE, slug="centre"),
+    post("api:give_up_attempts", *_CHANGE, slug="centre", then=409),
     get("api:list_contracts", "contract.read on list", shows="contract"),
     post(
         "api:create_contract",
