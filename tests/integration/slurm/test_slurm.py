@@ -97,7 +97,8 @@ def test_waiting_elements_are_told_apart_from_running_ones(site: Site) -> None:
     site.backend.cancel(handles)
     ends = [site.end(handle) for handle in handles]
     assert {end.reason for end in ends} == {EndReason.CANCELLED}
-    assert ends[3].usage is None, "it never ran"
+    used = ends[3].usage
+    assert used is None or used.wall_ms == 0, "it never ran; Slurm may have begun to prepare it"
 
 
 def test_gpus_of_a_model_are_had_and_metered(site: Site) -> None:

@@ -145,6 +145,8 @@ def _record_usage(job: Job, attempt: Attempt, end: AttemptEnd) -> Usage:
         held = spec.gpu_milli * spec.nodes * told.wall_ms
         told = Usage(**{**asdict(told), "gpu_milli_ms": held})
     elapsed_ms = round((now() - (attempt.claimed_at or attempt.created_at)).total_seconds() * 1e3)
+    if elapsed_ms < 0:
+        elapsed_ms = spec.wall_s * 1_000  # our own clock was set back: its word proves nothing
     doubts = doubts_of(told, capacity=_reach(job), elapsed_ms=elapsed_ms)
     UsageRecord.objects.create(
         attempt=attempt,
