@@ -101,6 +101,9 @@ class Cluster:
             # Ray takes the machine's outer address for a loopback one, unless it is kept from
             # forming clusters of several machines.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            # Under `uv run`, as make calls the tests, Ray would start its workers through uv in a
+            # copy of the present folder, which has none.
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         }
 
     def _wait(self) -> None:
