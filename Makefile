@@ -7,7 +7,7 @@ RUN := $(UV) run --no-sync
 export UV_PYTHON_DOWNLOADS = never
 export DJANGO_SETTINGS_MODULE = haihe.app.settings
 
-.PHONY: help setup demo up test check lint types docs reference messages bench clean
+.PHONY: help setup demo up test check types lint imports documents docs reference messages bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,12 +29,21 @@ demo: setup ## Run the whole chain on this machine, then say where to look
 up: setup ## Serve the portal and API, dispatch jobs, deliver events
 	@$(RUN) haihe up
 
-check: setup ## All static checks
+check: setup ## All static checks, two at a time
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types lint imports documents
+
+types:
+	$(RUN) mypy
+
+lint:
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
-	$(RUN) mypy
+
+imports:
 	$(RUN) lint-imports
 	$(RUN) deptry src
+
+documents:
 	$(RUN) python tools/messages.py check
 	$(RUN) python tools/reference.py --check
 	$(RUN) python -m django makemigrations --check --dry-run

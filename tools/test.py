@@ -66,7 +66,8 @@ def pytest(name: str, *arguments: str, url: str = "", is_quiet: bool = False) ->
 
 def main() -> int:
     """Run all rounds and sum up; 0 if nothing failed and, under CI, nothing was skipped."""
-    parallel = ("-n", WORKERS, "--dist", "loadfile")
+    # In the order that tests/conftest.py gives: the longest files first.
+    parallel = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
     usual = "not browser and not faults and not integration"
     results = [pytest("SQLite", *parallel, "tests", "-m", usual)]
     if postgres.binaries() is None:

@@ -28,7 +28,7 @@ from tests.compute.factories import GIB, give_cash, make_quote
 from tests.compute.network.world import Clock, Crash, Luck, Site
 from tests.sides import Side, make_side
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 # Under CI five hundred; on PostgreSQL as few as by hand, for what differs there is its locks.
 IS_LONG = os.environ.get("CI") and not os.environ.get("HAIHE_DATABASE_URL")
