@@ -111,8 +111,6 @@ class Demo:
                 size=head.size if head else 0, balanced=_("yes") if audit.balanced else _("NO")
             ),
         )
-        usage = UsageRecord.objects.get(attempt__job=job)
-        settlement = job.settlement
         return {
             "plan": PLAN,
             "voucher": {
@@ -127,23 +125,8 @@ class Demo:
                 "amount_micro": quote.amount_micro,
             },
             "job": {"id": str(job.pk), "state": job.state, "pool": str(job.pool)},
-            "usage": {
-                "cpu_seconds": usage.cpu_ms / 1e3,
-                "wall_seconds": usage.wall_ms / 1e3,
-                "peak_memory_bytes": usage.peak_memory_bytes,
-                "output_bytes": usage.output_bytes,
-            },
-            "settlement": {
-                "id": str(settlement.pk),
-                "amount_micro": settlement.amount_micro,
-                "lines": settlement.lines,
-                "balanced": audit.balanced
-                and sum(s["amount_micro"] for s in settlement.shares) == settlement.amount_micro,
-                "paid_by": {
-                    "voucher": self._paid(settlement.shares, voucher=True),
-                    "firm": self._paid(settlement.shares, voucher=False),
-                },
-            },
+            "usage": self._usage_facts(job),
+            "settlement": self._settlement_facts(job, is_balanced=audit.balanced),
             "evaluation": {
                 "id": str(evaluation.pk),
                 "metric": evaluation.metric,
@@ -155,6 +138,30 @@ class Demo:
             "evidence": {"size": head.size if head else 0, "verified": head is not None},
             "indicator": {"code": TARGET, "before": before, "after": after},
             "open": load_settings().public_url,
+        }
+
+    @staticmethod
+    def _usage_facts(job: Job) -> dict[str, Any]:
+        usage = UsageRecord.objects.get(attempt__job=job)
+        return {
+            "cpu_seconds": usage.cpu_ms / 1e3,
+            "wall_seconds": usage.wall_ms / 1e3,
+            "peak_memory_bytes": usage.peak_memory_bytes,
+            "output_bytes": usage.output_bytes,
+        }
+
+    def _settlement_facts(self, job: Job, *, is_balanced: bool) -> dict[str, Any]:
+        settlement = job.settlement
+        paid = sum(share["amount_micro"] for share in settlement.shares)
+        return {
+            "id": str(settlement.pk),
+            "amount_micro": settlement.amount_micro,
+            "lines": settlement.lines,
+            "balanced": is_balanced and paid == settlement.amount_micro,
+            "paid_by": {
+                "voucher": self._paid(settlement.shares, voucher=True),
+                "firm": self._paid(settlement.shares, voucher=False),
+            },
         }
 
     # --- what lasts ---
