@@ -24,11 +24,16 @@ def browser(person: Person | None = None, language: str = ENGLISH) -> Client:
 
 
 def sound(response: Any, status: int = HTTPStatus.OK) -> Markup:
-    """The page in a response: of this status, with one heading, and nothing the policy blocks."""
+    """The page in a response: of this status, in the browser's language, with one heading, and
+    nothing the policy blocks.
+    """
     source = response.content.decode()
     assert response.status_code == status, re.sub(r"\s+", " ", source)[-2_000:]
     page = Markup(source)
     assert page.forbidden == []
+    asked = response.client.cookies.get("django_language")
+    if asked is not None:
+        assert f'<html lang="{asked.value}"' in source
     assert source.count("<h1") == 1
     assert re.search(r"<title>\s*\S[^<]* · 海河 Haihe</title>", source)
     return page

@@ -433,6 +433,7 @@ def test_a_comparison_is_the_best_pool_first_and_says_all_that_fails() -> None:
         ),
         (Check("funds", False, "", "2.00 CNY needed, 1.00 CNY there"), "2.00 CNY needed"),
         (Check("allocation", False, "", "no allocation today"), "no allocation today"),
+        (Check("backend", False, "", "starts a job on one node only"), "on one node only"),
     ],
 )
 def test_what_stands_against_a_pool_is_said_in_units(check: Check, words: str) -> None:

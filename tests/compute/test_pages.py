@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from haihe.compute.models import Contract, Job, Pool
+from haihe.compute.models import Contract, Job, Pool, Quote
 from haihe.compute.services import centres, contracts, jobs
+from haihe.compute.services.files import keep_file
 from haihe.compute.tasks import Dispatcher
 from haihe.kernel.days import local_day
 from haihe.kernel.money import MICRO
@@ -20,6 +24,7 @@ from tests.pages import CHINESE, ENGLISH, asks_to_sign_in, browser, sound
 from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
+HTMX = {"hx-request": "true"}
 JOB_FORM = {
     "organisation": "firm", "contract": "", "name": "hello", "command": "echo 'a b' c",
     "inputs": "", "cpus": "0.5", "memory_mib": "512", "gpus": "", "wall_minutes": "10",
@@ -207,6 +212,47 @@ def test_a_job_that_cannot_be_says_why_and_keeps_what_was_typed(
     sound(answer, answer.status_code)
     assert words in text(answer)
     assert 'value="0.5"' in text(answer) or field == "cpus"
+
+
+def test_files_come_with_the_form_and_are_sent_once(firm: Side) -> None:
+    client = seen_by(firm.member)
+    script = SimpleUploadedFile("run.py", b"print(1)")
+    wrong = client.post("/jobs/-/new", {**JOB_FORM, "name": "Big Job", "uploads": [script]})
+    sound(wrong, 422)
+    kept = re.findall(r'name="kept" value="(run\.py=[0-9a-f]{64})"', text(wrong))
+    assert len(kept) == 1, "what was uploaded stays, though the name was wrong"
+
+    other = SimpleUploadedFile("data.txt", b"")
+    quoted = client.post("/jobs/-/new", {**JOB_FORM, "kept": kept, "uploads": [other]})["Location"]
+    spec = Quote.objects.get(pk=quoted.rpartition("/")[2]).spec
+    assert [ref.path for ref in spec.files] == ["run.py", "data.txt"]
+    assert spec.files[0].sha256 == hashlib.sha256(b"print(1)").hexdigest()
+    assert "run.py" in text(client.get(quoted))
+
+    newer = SimpleUploadedFile("run.py", b"print(2)")
+    replaced = client.post("/jobs/-/new", {**JOB_FORM, "kept": kept, "uploads": [newer]})[
+        "Location"
+    ]
+    spec = Quote.objects.get(pk=replaced.rpartition("/")[2]).spec
+    assert [ref.sha256 for ref in spec.files] == [hashlib.sha256(b"print(2)").hexdigest()]
+
+
+def test_a_script_that_sends_files_is_told_where_to_go(firm: Side) -> None:
+    client = seen_by(firm.member)
+    script = SimpleUploadedFile("run.py", b"print(1)")
+    sent = client.post("/jobs/-/new", {**JOB_FORM, "uploads": [script]}, headers=HTMX)
+    assert sent["HX-Redirect"].startswith("/quotes/")
+    badly = SimpleUploadedFile("no spaces.py", b"print(1)")
+    refused = client.post("/jobs/-/new", {**JOB_FORM, "uploads": [badly]}, headers=HTMX)
+    assert (refused.status_code, refused["HX-Retarget"]) == (422, "#job-form")
+    assert "relative path of plain names" in text(refused)
+
+
+def test_what_another_firm_uploaded_is_not_there(firm: Side, operator: Side) -> None:
+    secret = keep_file(operator.manager, [b"secret"], organisation="operator")
+    form = {**JOB_FORM, "kept": [f"s={secret.sha256}"]}
+    answer = seen_by(firm.member).post("/jobs/-/new", form)
+    sound(answer, 404)
 
 
 def test_a_quote_without_funds_says_so(firm: Side, operator: Side) -> None:

@@ -8,9 +8,11 @@ import pytest
 
 from haihe.compute.errors import JobTooLarge, NoOffer, NoPool
 from haihe.compute.labels import QUOTE_REASONS
+from haihe.compute.models import Pool
 from haihe.compute.services import centres, quotes
 from haihe.data.domain import UsagePolicy
 from haihe.data.errors import NoAgreement
+from haihe.kernel.clock import now
 from haihe.kernel.errors import MissingRecord
 from haihe.kernel.money import MICRO
 from haihe.policy.domain import ANONYMOUS
@@ -75,6 +77,25 @@ def test_a_job_that_fits_nowhere_is_told_the_nearest_miss(firm: Side, operator: 
     centres.set_offer(operator.manager, "north/mid", cpu_hour_micro=MICRO)
     with pytest.raises(JobTooLarge, match="needs 4000 cpu_milli; pool north/mid has 3000"):
         make_quote(firm.member, cpu_milli=4_000)
+
+
+def test_a_gang_is_not_sent_where_a_job_starts_on_one_node_only(firm: Side, operator: Side) -> None:
+    pool = centres.create_pool(
+        operator.manager, "north", slug="other", cpu_milli=9_000, memory_bytes=9 * GIB,
+        gpu_milli=4_000, gpu_model="A100-80GB",
+    )  # fmt: skip
+    for name in ("a", "b"):
+        pool.nodes.create(
+            name=name, condition="up", cpu_milli=4_000, memory_bytes=4 * GIB, gpus=2,
+            reported_at=now(),
+        )  # fmt: skip
+    centres.set_offer(operator.manager, "north/other", cpu_hour_micro=MICRO)
+    for backend in (Pool.Backend.LOCAL, Pool.Backend.SLURM):
+        Pool.objects.filter(pk=pool.pk).update(backend=backend)
+        assert str(make_quote(firm.member, nodes=2, gpu_milli=1_000).pool) == "north/other"
+    Pool.objects.filter(pk=pool.pk).update(backend=Pool.Backend.RAY)
+    with pytest.raises(NoPool, match="north/other: starts a job on one node only"):
+        make_quote(firm.member, nodes=2, gpu_milli=1_000)
 
 
 def test_a_drained_pool_and_one_without_a_price_take_no_jobs(firm: Side, operator: Side) -> None:

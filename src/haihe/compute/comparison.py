@@ -33,9 +33,10 @@ TERMS: Mapping[str, Label] = {
     "carbon": gettext_lazy("Energy and carbon"),
     "reliability": gettext_lazy("Reliability"),
 }
-# What the filters of allocations and funds say of themselves.
+# What the filters of back-ends, allocations and funds say of themselves.
 THERE = (
     gettext_noop("no allocation today"),
+    gettext_noop("starts a job on one node only"),
     gettext_noop("the allocation would be exceeded"),
     gettext_noop("{0} needed, {1} there"),
 )
@@ -179,6 +180,7 @@ _REFUSALS: Mapping[str, Callable[[Check], str]] = {
     "heard": _heard,
     "resources": _resources,
     "nodes": _kept(gettext_noop("%(there)s of its nodes fit, %(asked)s are needed")),
+    "backend": _own_words,
     "accelerator": _accelerator,
     "software": _kept(gettext_noop("lacks %(asked)s")),
     "inputs": _kept(gettext_noop("%(there)s may not go there")),

@@ -9,10 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from haihe.compute.comparison import OBJECTIVES
-from haihe.compute.domain import GIB, MILLI, InputRef, Objective, parse_input
+from haihe.compute.domain import GIB, MILLI, FileRef, InputRef, Objective, parse_input
 from haihe.compute.domain.terms import (
     REASON_LENGTH,
     REGION_LENGTH,
@@ -89,6 +90,22 @@ class InstantField(forms.DateTimeField):
     def __init__(self, **kwargs: Any) -> None:
         widget = forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
         super().__init__(widget=widget, **kwargs)
+
+
+class FilesInput(forms.ClearableFileInput):
+    """A choice of several files."""
+
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """Any number of files; no file is none."""
+
+    widget = FilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        """The files."""
+        return [super(FilesField, self).clean(file, initial) for file in data or ()]
 
 
 class DayField(forms.DateField):
@@ -307,7 +324,7 @@ class JobForm(Refusable):
     Every job says :data:`WHAT` and :data:`AMOUNTS`; the other fields few jobs need.
     """
 
-    WHAT = ("organisation", "contract", "name", "command", "inputs")
+    WHAT = ("organisation", "contract", "name", "command", "kept", "uploads", "inputs")
     AMOUNTS = ("cpus", "memory_mib", "gpus", "wall_minutes")
 
     organisation = forms.ChoiceField(label=_("Organisation that pays"))
@@ -334,6 +351,17 @@ class JobForm(Refusable):
             "One program and its arguments, quoted as in a shell; no shell runs it. It finds its "
             "inputs in $HAIHE_INPUTS and writes to $HAIHE_OUTPUTS."
         ),
+    )
+    kept = forms.MultipleChoiceField(
+        label=_("Files that are here already"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    uploads = FilesField(
+        label=_("Files"),
+        required=False,
+        allow_empty_file=True,
+        help_text=_("The job finds each in its working folder, under the name that it has here."),
     )
     inputs = forms.CharField(
         label=_("Inputs"),
@@ -406,6 +434,27 @@ class JobForm(Refusable):
         offer(self, "centres", [(centre.slug, called(centre)) for centre in centres])
         offer(self, "organisation", [(o.slug, called(o)) for o in organisations])
         offer(self, "contract", [("", _("None")), *((number, number) for number in contracts)])
+        self._offer_kept(self.data.getlist("kept") if isinstance(self.data, QueryDict) else [])
+
+    def keep(self, refs: Iterable[FileRef]) -> None:
+        """Name uploads that are kept by now: shown again, the form does not ask for them twice."""
+        chosen = dict(self._kept_refs())
+        chosen.update((ref.path, ref.sha256) for ref in refs)
+        values = [f"{path}={sha256}" for path, sha256 in chosen.items()]
+        self._offer_kept(values)
+        data = QueryDict(mutable=True)
+        data.update(self.data)
+        data.setlist("kept", values)
+        self.data = data
+
+    def _offer_kept(self, values: Iterable[str]) -> None:
+        offer(self, "kept", [(value, value.rpartition("=")[0]) for value in values])
+
+    def _kept_refs(self) -> Iterable[tuple[str, str]]:
+        chosen = self.data.getlist("kept") if isinstance(self.data, QueryDict) else []
+        for value in chosen:
+            path, _equals, sha256 = value.rpartition("=")
+            yield path, sha256
 
     def clean_command(self) -> list[str]:
         """The command's words."""
@@ -434,7 +483,7 @@ class JobForm(Refusable):
 
     def what(self) -> list[forms.BoundField]:
         """What runs, and who pays."""
-        return [self[name] for name in self.WHAT]
+        return [self[name] for name in self.WHAT if name != "kept" or self["kept"].subwidgets]
 
     def amounts(self) -> list[forms.BoundField]:
         """What it may use at most."""
@@ -456,6 +505,7 @@ class JobForm(Refusable):
         return {
             "name": data["name"],
             "command": data["command"],
+            "files": [{"path": path, "sha256": sha256} for path, sha256 in self._kept_refs()],
             "inputs": data["inputs"],
             "cpu_milli": data["cpus"],
             "memory_bytes": data["memory_mib"] * MIB,

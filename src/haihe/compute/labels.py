@@ -107,6 +107,7 @@ QUOTE_REASONS = (
     gettext_noop("{0}: the person has no account there"),
     gettext_noop("{0}: is not of the contract's provider"),
     gettext_noop("{0}: no allocation today"),
+    gettext_noop("{0}: starts a job on one node only"),
     gettext_noop("{0}: the allocation would be exceeded"),
     gettext_noop("{0}: {1} needed, {2} there"),
     gettext_noop("{0}: its maintenance begins before the job could end"),
@@ -165,6 +166,7 @@ def spec_facts(spec: JobSpec) -> dict[str, Any]:
     return {
         "command": shlex.join(spec.command),
         "inputs": spec.inputs,
+        "files": spec.files,
         "cpus": quantity(spec.cpu_milli),
         "gpus": quantity(spec.gpu_milli),
         "memory_bytes": spec.memory_bytes,

@@ -15,7 +15,7 @@ from haihe.compute.agent.config import Pools, read_pools
 from haihe.compute.agent.exporters import measure_machine
 from haihe.compute.agent.journal import Journal
 from haihe.compute.agent.messages import Answer, Exchange, Order
-from haihe.compute.agent.runner import Agent
+from haihe.compute.agent.runner import Agent, Metrics
 from haihe.compute.backends import Backend
 from haihe.compute.backends.local import LocalBackend
 from haihe.compute.domain import FINAL
@@ -102,10 +102,19 @@ class Dispatcher:
                         link=DirectLink(row.pk),
                         backends={},
                         folder=attempt_folder,
-                        metrics=lambda pool: measure_machine(),
+                        metrics=self._metrics(row.pk),
                     )
             if row.pk in self.agents:
                 self.agents[row.pk].backends = self._backends(row.centre_id, folder)
+
+    def _metrics(self, agent_id: UUID) -> Metrics:
+        """What is measured of a centre's pools besides: the cards here, if its jobs run here."""
+
+        def measure(pool: str) -> Mapping[str, float]:
+            backend = self.agents[agent_id].backends.get(pool)
+            return measure_machine() if isinstance(backend, LocalBackend) else {}
+
+        return measure
 
     def _backends(self, centre_id: UUID, folder: Path) -> dict[str, Backend]:
         """What runs each pool of a centre: made anew only where what is said of it has changed."""

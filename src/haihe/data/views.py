@@ -12,7 +12,6 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect, reselect, reswap, retarget
 
 from haihe.data import services
 from haihe.data.forms import (
@@ -28,7 +27,7 @@ from haihe.data.models import Agreement, Dataset
 from haihe.kernel.clock import now
 from haihe.kernel.export import EXPORT_ROWS, every_item, export_asked, export_table
 from haihe.kernel.files import stream_file
-from haihe.kernel.forms import shown_on
+from haihe.kernel.forms import moved, redrawn, shown_on
 from haihe.kernel.pagination import paginate
 from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
@@ -229,13 +228,10 @@ def version_new(request: Request, slug: str) -> HttpResponse:
                 _("Version %(number)s is registered: %(rows)s rows.")
                 % {"number": added.number, "rows": added.rows},
             )
-            response = redirect("data:version", slug, added.number)
-            return HttpResponseClientRedirect(response.url) if _by_htmx(request) else response
+            return moved(request, redirect("data:version", slug, added.number))
     context = {"form": form, "dataset": found}
     shown = render(request, "data/version_form.html", context, status=form.status)
-    if _by_htmx(request):
-        return reselect(reswap(retarget(shown, UPLOAD_FORM), "outerHTML"), UPLOAD_FORM)
-    return shown
+    return redrawn(request, shown, UPLOAD_FORM)
 
 
 @require_GET
@@ -377,7 +373,3 @@ def _parties(row: Agreement) -> dict[str, str]:
 def _job_of(read: services.Read) -> str:
     sort, _colon, identity = read.via.partition(":")
     return identity if sort == "job" else ""
-
-
-def _by_htmx(request: Request) -> bool:
-    return bool(getattr(request, "htmx", False))

@@ -8,7 +8,9 @@ from http import HTTPStatus
 from types import TracebackType
 
 from django.forms import ChoiceField, Form
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import Promise
+from django_htmx.http import HttpResponseClientRedirect, reselect, reswap, retarget
 
 from haihe.kernel.errors import HaiheError, Unauthenticated
 from haihe.kernel.http import status_of
@@ -55,3 +57,19 @@ def offer(form: Form, name: str, choices: Iterable[tuple[str, str | Promise]]) -
     field = form.fields[name]
     assert isinstance(field, ChoiceField)
     field.choices = list(choices)
+
+
+def moved(request: HttpRequest, target: HttpResponseRedirect) -> HttpResponse:
+    """Send whoever posted a form onwards; a script that sends files would swallow a redirect."""
+    return HttpResponseClientRedirect(target.url) if _by_htmx(request) else target
+
+
+def redrawn(request: HttpRequest, page: HttpResponse, place: str) -> HttpResponse:
+    """The page with a form that was not taken; to a script only the part at ``place``."""
+    if not _by_htmx(request):
+        return page
+    return reselect(reswap(retarget(page, place), "outerHTML"), place)
+
+
+def _by_htmx(request: HttpRequest) -> bool:
+    return bool(getattr(request, "htmx", False))

@@ -100,6 +100,14 @@ def test_a_job_runs_elsewhere_and_its_log_and_files_come_back(site: Agent, firm:
     assert not site.folder(job.pk, 1).exists(), "what the platform has, the agent need not keep"
 
 
+def test_a_refusal_comes_in_the_agents_language(
+    transport: httpx.WSGITransport, tmp_path: Path
+) -> None:
+    for language, words in (("en", "Make a new token"), ("zh-hans", "请重新生成令牌")):
+        with pytest.raises(PlatformRefused, match=words):
+            enrol(URL, "none", make_key(tmp_path), language=language, transport=transport)
+
+
 def test_a_token_lets_one_agent_in_once(
     operator: Side, transport: httpx.WSGITransport, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ FATAL = ("compute.agent_superseded", "compute.agent_unknown")
 
 
 class HttpLink:
-    """Speaks to one platform as one agent."""
+    """Speaks to one platform as one agent; what it refuses, it says in ``language``."""
 
     shares_files = False
 
@@ -34,10 +34,11 @@ class HttpLink:
         *,
         agent_id: str,
         key: Ed25519PrivateKey,
+        language: str = "en",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.agent_id, self.key = agent_id, key
-        self.client = httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport)
+        self.client = _client(url, language, transport)
 
     def exchange(self, said: Exchange) -> Answer:
         """Say and hear what is new."""
@@ -144,10 +145,15 @@ class HttpLink:
 
 
 def enrol(
-    url: str, token: str, key: Ed25519PrivateKey, *, transport: httpx.BaseTransport | None = None
+    url: str,
+    token: str,
+    key: Ed25519PrivateKey,
+    *,
+    language: str = "en",
+    transport: httpx.BaseTransport | None = None,
 ) -> Mapping[str, str]:
     """Join a platform: the agent's id and its centre, for a one-time token."""
-    with httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport) as client:
+    with _client(url, language, transport) as client:
         try:
             response = client.post(
                 "/agent/v1/enrol", json={"token": token, "public_key": public_text(key)}
@@ -157,6 +163,15 @@ def enrol(
         _check(response)
         answer: Mapping[str, str] = response.json()
         return answer
+
+
+def _client(url: str, language: str, transport: httpx.BaseTransport | None) -> httpx.Client:
+    return httpx.Client(
+        base_url=url,
+        headers={"Accept-Language": language},
+        timeout=TIMEOUT_S,
+        transport=transport,
+    )
 
 
 def _check(response: httpx.Response) -> None:

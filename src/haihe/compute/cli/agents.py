@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from haihe.compute.agent.backends import BACKENDS, backend_from
@@ -80,7 +81,7 @@ def enrol(
 ) -> None:
     """Join a platform, beside the scheduler: makes a key, and writes agent.toml."""
     check_url(url, where="--url")
-    joined = join(url, token, make_key(folder))
+    joined = join(url, token, make_key(folder), language=get_language() or "")
     path = write_config(folder, url=url, agent_id=joined["agent_id"], centre=joined["centre"])
     show_record({**joined, "config": path}, as_json=as_json)
 
@@ -107,7 +108,12 @@ def run(
     journal = Journal(folder)
     worker = Agent(
         journal=journal,
-        link=HttpLink(config.url, agent_id=config.agent_id, key=load_key(folder)),
+        link=HttpLink(
+            config.url,
+            agent_id=config.agent_id,
+            key=load_key(folder),
+            language=get_language() or "",
+        ),
         backends={name: backend_from(name, data, folder) for name, data in wanted.items()},
         folder=lambda job_id, number: folder.resolve() / "jobs" / str(job_id) / str(number),
         metrics=_metrics(config, wanted),

@@ -63,7 +63,8 @@ class PoolFacts:
     ``largest`` is the largest node that is up; ``fitting_nodes`` how many nodes could hold a part
     of the job if they were empty. ``amount_micro`` is what the job may cost at most there, and
     ``payable_micro`` the part that no voucher pays; None where the pool has no price. Each text in
-    ``blocked_inputs`` and ``funds_reason`` is empty where nothing stands against the pool.
+    ``blocked_inputs`` and in a ``…_reason`` is empty where nothing stands against the pool;
+    ``backend_reason`` says what its kind of back-end cannot start, whatever the size of its nodes.
     ``has_room`` is asked only when a job is to start: a quote leaves it as it is.
     """
 
@@ -75,6 +76,7 @@ class PoolFacts:
     free: Capacity
     largest: Capacity
     fitting_nodes: int
+    backend_reason: str = ""
     gpu_model: str = ""
     software: Sequence[str] = ()
     maintenance_in_s: float | None = None
@@ -237,6 +239,7 @@ def reason_of(pool: str, check: Check) -> str:
         "heard": f"{pool}: its centre is not heard of",
         "resources": _resources_reason(pool, check),
         "nodes": f"{pool}: {check.there} of its nodes fit, {check.asked} are needed",
+        "backend": f"{pool}: {check.there}",
         "accelerator": f"{pool}: has {check.there or 'no accelerator'}, not {check.asked}",
         "software": f"{pool}: lacks {check.asked}",
         "inputs": f"{pool}: {check.there} may not go there",
@@ -276,6 +279,7 @@ def _checks(wish: Wish, facts: PoolFacts) -> list[Check]:
         ),
         Check("open", facts.is_open),
         Check("heard", facts.silent_s is not None and not facts.fault, "", facts.fault),
+        Check("backend", not facts.backend_reason, "", facts.backend_reason),
         *_resource_checks(wish, facts),
         Check(
             "accelerator",

@@ -97,6 +97,11 @@ class Pool(Entity):
         """Whether Haihe itself decides which node an attempt runs on, and not a scheduler."""
         return self.backend == Pool.Backend.LOCAL
 
+    def backend_reason(self, nodes: int) -> str:
+        """What the kind of back-end cannot start, whatever its size; empty, if it can."""
+        is_alone = self.backend == Pool.Backend.RAY and nodes > 1
+        return "starts a job on one node only" if is_alone else ""
+
 
 class OfferQuerySet(models.QuerySet["Offer"]):
     """Reads of offers."""

@@ -89,27 +89,11 @@ def request_quote(
     files = files_of(buyer.pk, spec.files)
     moved = sum(card.bytes for card in inputs) + sum(row.bytes for row in files.values())
     account = open_account(buyer.pk, CASH, CNY, name=buyer.name)
-    bidder = _Bidder(spec, principal, buyer, agreed, inputs, moved, account, at)
-    pools = list(Pool.objects.select_related("centre__operator").order_by("centre__slug", "slug"))
-    bids = {bid.facts.pool: bid for bid in bidder.bids(pools)}
-    wish, facts = wish_of(spec, at), [bid.facts for bid in bids.values()]
-    choice = choose(wish, facts)
-    if choice.chosen is None:
-        # Who lacks only the money is told what it would cost, and by the ledger what is missing.
-        facts = [replace(fact, funds_reason="") for fact in facts]
-        choice = choose(wish, facts)
-    bid = bids[choice.chosen] if choice.chosen else _refuse(spec, choice, agreed)
-    assert bid.offer is not None
-    if bid.amount_micro > MAX_AMOUNT_MICRO:
-        raise TooCostly(
-            job=spec.name,
-            amount=format_micro(bid.amount_micro),
-            most=format_micro(MAX_AMOUNT_MICRO),
-        )
-    if agreed is not None:
-        check_within_contract(agreed, bid.amount_micro)
+    found = _compare(_Bidder(spec, principal, buyer, agreed, inputs, moved, account, at))
+    bid = _chosen(spec, found, agreed)
+    assert bid.offer is not None, "a pool without a price is never chosen"
     reasons = [
-        *_pool_reasons(choice, bids),
+        *_pool_reasons(found.choice, found.bids),
         bid.voucher_reason,
         *(f"{card.name}: {card.dataset}@{card.version}, {card.under}" for card in inputs),
     ]
@@ -123,11 +107,7 @@ def request_quote(
             lines=[asdict(line) for line in bid.lines],
             shares=bid.shares,
             reasons=reasons,
-            comparison={
-                "facts": facts_as_dict(wish, facts),
-                "result": choice.as_dict(),
-                "offers": {name: str(b.offer.pk) for name, b in bids.items() if b.offer},
-            },
+            comparison=found.as_dict(),
             amount_micro=bid.amount_micro,
             expires_at=at + QUOTE_LIFE,
             created_by_id=principal.person_id,
@@ -217,6 +197,7 @@ class _Bidder:
             free=seen.free,
             largest=pool.capacity,
             fitting_nodes=1,
+            backend_reason=pool.backend_reason(wish.nodes),
             gpu_model=pool.gpu_model,
             software=tuple(pool.software),
             has_account=not pool.needs_account or pool.centre_id in accounts,
@@ -261,6 +242,53 @@ class _Bidder:
         if there is None or payable_micro <= there:
             return ""
         return f"{format_micro(payable_micro)} needed, {format_micro(there)} there"
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The bids of all pools, and what follows from them."""
+
+    wish: Wish
+    facts: list[PoolFacts]
+    choice: Choice
+    bids: Mapping[str, _Bid]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is kept with the quote, so that the choice can be made again."""
+        offers = {name: str(bid.offer.pk) for name, bid in self.bids.items() if bid.offer}
+        return {
+            "facts": facts_as_dict(self.wish, self.facts),
+            "result": self.choice.as_dict(),
+            "offers": offers,
+        }
+
+
+def _compare(bidder: _Bidder) -> _Comparison:
+    pools = list(Pool.objects.select_related("centre__operator").order_by("centre__slug", "slug"))
+    bids = {bid.facts.pool: bid for bid in bidder.bids(pools)}
+    wish, facts = wish_of(bidder.spec, bidder.at), [bid.facts for bid in bids.values()]
+    choice = choose(wish, facts)
+    if choice.chosen is None:
+        # Who lacks only the money is told what it would cost, and by the ledger what is missing.
+        facts = [replace(fact, funds_reason="") for fact in facts]
+        choice = choose(wish, facts)
+    return _Comparison(wish, facts, choice, bids)
+
+
+def _chosen(spec: JobSpec, found: _Comparison, contract: Contract | None) -> _Bid:
+    """The bid that was chosen; an error, if none was, or if it cannot be paid under any terms."""
+    if found.choice.chosen is None:
+        _refuse(spec, found.choice, contract)
+    bid = found.bids[found.choice.chosen]
+    if bid.amount_micro > MAX_AMOUNT_MICRO:
+        raise TooCostly(
+            job=spec.name,
+            amount=format_micro(bid.amount_micro),
+            most=format_micro(MAX_AMOUNT_MICRO),
+        )
+    if contract is not None:
+        check_within_contract(contract, bid.amount_micro)
+    return bid
 
 
 def _with_start(bid: _Bid, start: ExpectedStart) -> _Bid:

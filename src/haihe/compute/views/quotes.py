@@ -12,17 +12,18 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from haihe.compute.comparison import comparison
-from haihe.compute.domain import spec_from
+from haihe.compute.domain import FileRef, spec_from
 from haihe.compute.domain.choice import choice_from
 from haihe.compute.forms import JobForm
 from haihe.compute.labels import bill_rows, share_rows, spec_facts
 from haihe.compute.models import Quote
 from haihe.compute.services import centres, jobs
 from haihe.compute.services.contracts import usable_contracts
+from haihe.compute.services.files import keep_file
 from haihe.compute.services.own import organisations_for
 from haihe.compute.services.quotes import find_quote, request_quote
 from haihe.kernel.clock import now
-from haihe.kernel.forms import Refusable, shown_on
+from haihe.kernel.forms import Refusable, moved, redrawn, shown_on
 from haihe.kernel.phrases import translated
 from haihe.kernel.texts import with_currency
 from haihe.policy.domain import WORKING
@@ -30,6 +31,7 @@ from haihe.policy.http import Request
 from haihe.policy.services import is_allowed
 
 CONTRACT_CHOICES = 100
+FORM = "#job-form"
 
 
 @require_http_methods(["GET", "POST"])
@@ -40,21 +42,39 @@ def job_new(request: Request) -> HttpResponse:
     asked = request.GET.get("input", "")
     form = JobForm(
         request.POST or None,
+        request.FILES or None,
         organisations=organisations,
         contracts=[contract.number for contract in contracts],
         centres=centres.list_centres(request.principal).order_by("slug"),
         initial={"inputs": f"data={asked}" if asked else ""},
     )
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST":
+        is_valid = form.is_valid()
         with shown_on(form):
-            quote = request_quote(
-                request.principal,
-                spec_from(form.spec_data()),
-                organisation=form.cleaned_data["organisation"],
-                contract=form.cleaned_data["contract"],
+            _keep_files(request, form)
+            if is_valid:
+                quote = request_quote(
+                    request.principal,
+                    spec_from(form.spec_data()),
+                    organisation=form.cleaned_data["organisation"],
+                    contract=form.cleaned_data["contract"],
+                )
+                return moved(request, redirect("compute:quote", quote.pk))
+    shown = render(request, "compute/job_form.html", {"form": form}, status=form.status)
+    return redrawn(request, shown, FORM)
+
+
+def _keep_files(request: Request, form: JobForm) -> None:
+    """Keep the files that came, whatever else is wrong: a browser does not send them twice."""
+    payer, files = (form.cleaned_data.get(name) for name in ("organisation", "uploads"))
+    if payer and files:
+        form.keep(
+            FileRef(
+                path=file.name,
+                sha256=keep_file(request.principal, file.chunks(), organisation=payer).sha256,
             )
-            return redirect("compute:quote", quote.pk)
-    return render(request, "compute/job_form.html", {"form": form}, status=form.status)
+            for file in files
+        )
 
 
 @require_http_methods(["GET", "POST"])
