@@ -8,6 +8,7 @@ that was skipped counts as failed: what a machine lacks, ``.ci/run`` installs.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from haihe.cli import postgres
+from haihe.packs.discovery import PackSource, installed_packs
 
+ROOT = Path(__file__).resolve().parents[1]
 WORKERS = os.environ.get("HAIHE_TEST_WORKERS", "2")
 
 
@@ -33,7 +36,13 @@ class Result:
     seconds: float = 0.0
 
 
-def pytest(name: str, *arguments: str, url: str = "", is_quiet: bool = False) -> Result:
+def pytest(
+    name: str,
+    *arguments: str,
+    url: str = "",
+    is_quiet: bool = False,
+    python: Path = Path(sys.executable),
+) -> Result:
     """One round; its counts are read from pytest's own report. A quiet one prints at its end."""
     title = f"\n== {name} =="
     if not is_quiet:
@@ -43,7 +52,7 @@ def pytest(name: str, *arguments: str, url: str = "", is_quiet: bool = False) ->
         report = Path(home) / "report.xml"
         environment = {**os.environ, "HAIHE_TEST_HOME": home, "HAIHE_DATABASE_URL": url}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
+            [python, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
             env=environment,
             check=False,
             stdout=subprocess.PIPE if is_quiet else None,
@@ -85,8 +94,33 @@ def main() -> int:
             lanes.submit(pytest, "Faults", "tests", "-m", "faults", is_quiet=True),
             lanes.submit(pytest, "Browser", "tests", "-m", "browser", is_quiet=True),
             lanes.submit(pytest, "Packs", "packs", is_quiet=True),
+            *(lanes.submit(heavy_pack, source) for source in installed_packs()),
         ]
-    return conclude([*results, *(round_.result() for round_ in rest)])
+    others = (round_.result() for round_ in rest)
+    return conclude([*results, *(result for result in others if result is not None)])
+
+
+def heavy_pack(source: PackSource) -> Result | None:
+    """The tests of a pack that has an environment of its own, in that; None if it has none.
+
+    The environment is the one that users get, with what tests need besides.
+    """
+    wanted = source.manifest().environment
+    if wanted is None or source.checkout is None:
+        return None
+    folder = ROOT / ".tools" / "packs" / source.name
+    uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
+    subprocess.run(
+        [
+            uv, "sync", "--quiet", "--frozen", "--no-default-groups", "--group", "test",
+            "--package", source.distribution, "--extra", wanted.extra,
+        ],
+        env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": sys.executable},
+        cwd=ROOT,
+        check=True,
+    )  # fmt: skip
+    settings = ("-c", str(source.checkout / "pyproject.toml"), str(source.checkout / "tests"))
+    return pytest(source.name, *settings, is_quiet=True, python=folder / "bin" / "python")
 
 
 def conclude(results: list[Result]) -> int:

@@ -10,7 +10,15 @@ from scipy import stats
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
-from haihe.packs.scoring import at_threshold, calibration, decisions, proportion, roc_auc
+from haihe.packs.scoring import (
+    accuracy,
+    area,
+    at_threshold,
+    calibration,
+    decisions,
+    proportion,
+    roc_auc,
+)
 
 Z = stats.norm.ppf(0.975)
 # Few distinct scores, so that ties are common.
@@ -48,6 +56,32 @@ def test_the_area_and_its_interval_are_delongs(rows: list[tuple[bool, int]]) -> 
     assert found.value == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
     assert found.low == pytest.approx(max(0, area - Z * variance**0.5), abs=1e-7)
     assert found.high == pytest.approx(min(1, area + Z * variance**0.5), abs=1e-7)
+
+
+def test_the_standard_error_of_an_area_is_what_it_spreads_by() -> None:
+    found = [area(*simulated(200, seed), groups=np.arange(200)) for seed in range(300)]
+    spread = np.std([one.value for one in found], ddof=1)
+    assert np.mean([one.error for one in found]) == pytest.approx(spread, rel=0.1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from("abc"), min_size=3, max_size=40), st.integers(0, 9), st.data())
+def test_accuracy_counts_classes_and_clusters(
+    truth: list[str], seed: int, data: st.DataObject
+) -> None:
+    predicted = data.draw(
+        st.lists(st.sampled_from("abc"), min_size=len(truth), max_size=len(truth))
+    )
+    known, said = np.array(truth), np.array(predicted)
+    one = accuracy(known, said, groups=np.arange(len(truth)))
+    assert one.value == np.mean([a == b for a, b in zip(truth, predicted, strict=True)])
+    assert one.error == pytest.approx(
+        (one.value * (1 - one.value) / (len(truth) - 1)) ** 0.5, abs=1e-12
+    )
+    twice = accuracy(np.tile(known, 2), np.tile(said, 2), groups=np.tile(np.arange(len(truth)), 2))
+    assert twice.value == pytest.approx(one.value)
+    assert twice.error == pytest.approx(one.error), "saying a thing twice makes it no surer"
+    assert accuracy(known, said, groups=np.zeros(len(truth))).error is None
 
 
 @settings(max_examples=100, deadline=None)

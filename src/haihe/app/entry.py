@@ -47,3 +47,7 @@ def _sentence(place: tuple[int | str, ...], rule: str) -> str:
 def _end(code: int, *lines: str) -> None:
     sys.stderr.write("".join(line + "\n" for line in lines))
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,10 +20,11 @@ import psutil
 import typer
 
 from haihe.cli import postgres
+from haihe.cli.bench_packs import Benches
 from haihe.cli.bench_placement import placement
 from haihe.kernel.terminal import AsJson, print_json, show_record
 
-app = typer.Typer(help="Measure what the documentation claims.", no_args_is_help=True)
+app = typer.Typer(cls=Benches, help="Measure what the documentation claims.", no_args_is_help=True)
 
 
 @app.callback()

@@ -175,7 +175,12 @@ def _steps(agent: Agent) -> int:
 def local_backend() -> LocalBackend:
     """Processes of this machine, as the settings confine them."""
     settings = load_settings()
-    return LocalBackend(home=settings.home.resolve(), isolate=settings.job_isolation == "landlock")
+    environments = settings.environments_folder.resolve()
+    return LocalBackend(
+        home=settings.home.resolve(),
+        isolate=settings.job_isolation == "landlock",
+        environments=environments if environments.is_dir() else None,
+    )
 
 
 def run_until_idle(dispatcher: Dispatcher, *, pause: Callable[[], object], rounds: int) -> None:

@@ -54,6 +54,10 @@ class HaiheSettings(BaseSettings):
         Path(".haihe"),
         description="Folder for the database, keys, blobs, job folders and logs.",
     )
+    environments: Path = Field(
+        Path(),
+        description="Folder for the environments of packs; empty means 'environments' in the home.",
+    )
     database_url: str = Field(
         "",
         description="postgresql://user:password@host:port/name; empty means SQLite in the home.",
@@ -148,6 +152,11 @@ class HaiheSettings(BaseSettings):
             settings_cls, Path(os.environ.get(CONFIG_VARIABLE, "haihe.toml"))
         )
         return init_settings, env_settings, toml
+
+    @property
+    def environments_folder(self) -> Path:
+        """Where the environments of packs are."""
+        return self.home / "environments" if self.environments == Path() else self.environments
 
     def shown(self) -> dict[str, Any]:
         """Every setting by its name, as JSON, with each secret and password masked."""

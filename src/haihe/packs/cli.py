@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from contextlib import nullcontext
@@ -19,11 +20,13 @@ from haihe.kernel.errors import InvalidField, WrongState
 from haihe.kernel.money import format_micro
 from haihe.kernel.outbox import deliver_due
 from haihe.kernel.pagination import DEFAULT_LIMIT, paginate
+from haihe.kernel.settings import load_settings
 from haihe.kernel.terminal import AsJson, Yes, ask_consent, err, show_record, show_rows
 from haihe.kernel.texts import spoken
 from haihe.packs import local, services
 from haihe.packs.checks import Report
 from haihe.packs.discovery import PackSource, find_pack
+from haihe.packs.environments import PackEnvironment, build, enter, environment_of
 from haihe.packs.evaluation import Evaluation as Judgement
 from haihe.packs.models import Evaluation, PackCheck
 from haihe.packs.scaffold import scaffold
@@ -89,6 +92,29 @@ def new_pack(
     )
 
 
+@app.command("install")
+def install_pack(
+    name: Annotated[str, typer.Argument(help="An installed pack, or the folder of one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Install the libraries of a pack that works in an environment of its own."""
+    source = find_pack(name)
+    environment = environment_of(source, load_settings().environments_folder)
+    if environment is None:
+        show_record({"pack": source.name, "environment": None, "built": False}, as_json=as_json)
+        return
+    built = _build(environment)
+    show_record(
+        {
+            "pack": source.name,
+            "requirement": environment.requirement,
+            "environment": environment.folder,
+            "built": built,
+        },
+        as_json=as_json,
+    )
+
+
 @app.command("check")
 def check_pack(
     name: Annotated[str, typer.Argument(help="An installed pack, or the folder of one.")],
@@ -99,6 +125,7 @@ def check_pack(
 ) -> None:
     """Make every conformance check, and say which tier the pack reaches."""
     source = services.read_pack(caller(), name) if record else find_pack(name)
+    enter_environment(source)
     report = local.check_pack(source)
     if record:
         services.record_check(caller(), source, report)
@@ -197,9 +224,34 @@ def list_cases(
     )
 
 
+def enter_environment(source: PackSource) -> None:
+    """Go on where the pack's libraries are: this command begins anew there if it is not there yet.
+
+    They are installed first if they are not.
+    """
+    environment = environment_of(source, load_settings().environments_folder)
+    if environment is not None:
+        _build(environment)
+        enter(environment, ["-m", "haihe.app.entry", *sys.argv[1:]])
+
+
+def _build(environment: PackEnvironment) -> bool:
+    if environment.is_ready:
+        return False
+    err.print(
+        _("Installing {requirement} into {folder}; this takes some minutes.").format(
+            requirement=environment.requirement, folder=environment.folder
+        ),
+        markup=False,
+    )
+    return build(environment)
+
+
 def _run_locally(name: str, *, as_json: bool) -> None:
+    source = find_pack(name)
+    enter_environment(source)
     with tempfile.TemporaryDirectory(prefix="haihe-local-") as folder:
-        run = local.run_on_sample(find_pack(name), out=Path(folder) / "out", report=_say_progress)
+        run = local.run_on_sample(source, out=Path(folder) / "out", report=_say_progress)
     show_record(_judgement(run.evaluation), as_json=as_json)
 
 

@@ -8,6 +8,7 @@ the result is a :class:`PackSource`, whose code is imported only by :meth:`PackS
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from hashlib import sha256
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -30,6 +33,7 @@ STEPS = ("prepare", "run", "evaluate", "explain")
 class _Project(BaseModel):
     """What is needed of a pyproject's [project] table; ``license`` as of PEP 639."""
 
+    name: str
     version: str
     license: str
     entry_points: dict[str, dict[str, str]] = Field(alias="entry-points")
@@ -40,7 +44,8 @@ class PackSource:
     """Where a pack is: its entry point, its package folder, and its distribution's particulars.
 
     ``entry`` is ``package.module:Class``; ``folder`` holds ``pack.toml`` and the code; ``licence``
-    is the distribution's SPDX expression, empty if it states none.
+    is the distribution's SPDX expression, empty if it states none. ``checkout`` is the folder of
+    its ``pyproject.toml``, None where it was installed from an index.
     """
 
     name: str
@@ -50,6 +55,8 @@ class PackSource:
     licence: str
     has_licence_file: bool
     readme: str
+    distribution: str
+    checkout: Path | None
 
     def manifest(self) -> Manifest:
         """The pack's manifest, read anew."""
@@ -82,26 +89,37 @@ class PackSource:
         Raises
         ------
         PackNotLoadable
-            If the import fails, finds other code of the same name, or a step is missing.
+            If it cannot be imported, or a step is missing.
         """
-        module_name, _, attribute = self.entry.partition(":")
-        package = module_name.partition(".")[0]
-        if package not in sys.modules and find_spec(package) is None:
-            sys.path.insert(0, str(self.folder.parent))
-        try:
-            pack = getattr(importlib.import_module(module_name), attribute)
-        except Exception as error:  # any line of a pack may run at its import
-            raise PackNotLoadable(name=self.name, reason=str(error)) from error
-        found = Path(sys.modules[package].__file__ or "").parent.resolve()
-        if found != self.folder.resolve():
-            raise PackNotLoadable(
-                name=self.name, reason=f"the module {package} comes from {found} instead"
-            )
+        pack = self.load_object(self.entry)
         missing = [step for step in STEPS if not callable(getattr(pack, step, None))]
         if missing:
             raise PackNotLoadable(name=self.name, reason=f"it has no {', '.join(missing)}")
         assert isinstance(pack, type)
         return pack
+
+    def load_object(self, entry: str) -> Any:
+        """Import an object of the pack, named ``module:object``.
+
+        Raises
+        ------
+        PackNotLoadable
+            If the import fails, or finds other code of the same name.
+        """
+        module_name, _, attribute = entry.partition(":")
+        package = module_name.partition(".")[0]
+        if package not in sys.modules and find_spec(package) is None:
+            sys.path.insert(0, str(self.folder.parent))
+        try:
+            found = getattr(importlib.import_module(module_name), attribute)
+        except Exception as error:  # any line of a pack may run at its import
+            raise PackNotLoadable(name=self.name, reason=str(error)) from error
+        place = Path(sys.modules[package].__file__ or "").parent.resolve()
+        if place != self.folder.resolve():
+            raise PackNotLoadable(
+                name=self.name, reason=f"the module {package} comes from {place} instead"
+            )
+        return found
 
 
 def installed_packs() -> list[PackSource]:
@@ -149,6 +167,8 @@ def pack_in_folder(folder: Path) -> PackSource:
         licence=project.license,
         has_licence_file=any(folder.glob("LICEN[CS]E*")),
         readme=readme.read_text("utf-8") if readme.is_file() else "",
+        distribution=project.name,
+        checkout=folder.absolute(),
     )
 
 
@@ -175,4 +195,13 @@ def _installed(point: metadata.EntryPoint) -> PackSource:
         licence=str(told.get("license_expression", "")),
         has_licence_file="license_file" in told,
         readme=str(told.get("description", "")),
+        distribution=point.dist.name,
+        checkout=_checkout(point.dist),
     )
+
+
+def _checkout(dist: metadata.Distribution) -> Path | None:
+    """Where an editable distribution is worked on, as PEP 610 records it."""
+    told = json.loads(dist.read_text("direct_url.json") or "{}")
+    is_editable = told.get("dir_info", {}).get("editable", False)
+    return Path(unquote(urlsplit(told["url"]).path)) if is_editable else None

@@ -46,6 +46,7 @@ class ColumnType(StrEnum):
     INTEGER = "integer"
     TEXT = "text"
     BOOLEAN = "boolean"
+    SERIES = "series"  # a list of numbers, as long as one likes: a signal
 
 
 _LABEL_TYPES: Mapping[ColumnType, type] = {
@@ -128,6 +129,27 @@ class Resources(Part):
     wall_s: Annotated[int, Field(ge=1, le=2_592_000)]
 
 
+class Environment(Part):
+    """Libraries that the platform itself does not have: the distribution's ``extra``, installed
+    apart from it."""
+
+    extra: Name
+
+
+Entry = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$", max_length=120)]
+
+
+class Commands(Part):
+    """What the pack adds to the command line, as ``module:object``, imported in its environment.
+
+    Each of ``bench`` is a Typer application, called as ``haihe bench NAME``; ``demo`` is a callable
+    that gets a way to say how far it is, and returns what it did, for ``haihe demo --pack``.
+    """
+
+    bench: Mapping[Name, Entry] = {}
+    demo: Entry | None = None
+
+
 class Source(Part):
     """Data that the pack was built on or is judged by, and the terms it comes under."""
 
@@ -157,6 +179,8 @@ class Manifest(Part):
     sources: Annotated[tuple[Source, ...], Field(min_length=1, max_length=50)]
     limits: Annotated[tuple[Text, ...], Field(min_length=1, max_length=50)]
     expected_failed: Mapping[str, Line] = {}
+    environment: Environment | None = None
+    commands: Commands = Commands()
 
     def input(self, name: str) -> Input | None:
         """The input of that name, if it is declared."""

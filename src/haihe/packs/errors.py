@@ -9,6 +9,7 @@ NotFound
 ├── PackNotFound            no such pack
 ├── InputMissing            a declared table was not given
 ├── NoSampleData            a pack brings no data to be tried with
+├── EnvironmentMissing      the pack's own libraries are not installed
 └── OutputMissing           a run left out a file that it must leave
 Denied
 └── InputNotPermitted       a pack asks for a table it did not ask permission for
@@ -29,6 +30,8 @@ Refused
 │   ├── PredictionsUnknown      predictions for cases that were not asked about
 │   └── PredictionsNotProbability  scores that are no probability
 └── FoldsDiffer             predictions made on another split than the platform's
+Unavailable
+└── EnvironmentNotBuilt     the pack's own libraries could not be installed
 PackFailed                  the pack's own code raised an error
 """
 
@@ -45,6 +48,7 @@ from haihe.kernel.errors import (
     NotFound,
     Refused,
     TooLarge,
+    Unavailable,
     gettext_noop,
 )
 
@@ -84,6 +88,33 @@ class PackNotFound(NotFound):
     )
 
     name: str
+
+
+@dataclass(kw_only=True, eq=False)
+class EnvironmentMissing(NotFound):
+    """The pack works in an environment of its own, and that is not there."""
+
+    code: ClassVar[str] = "packs.environment_missing"
+    template: ClassVar[str] = gettext_noop(
+        "Pack {pack} works in an environment of its own ({requirement}), which is not installed "
+        "here. Install it: haihe packs install {pack}"
+    )
+
+    pack: str
+    requirement: str
+
+
+@dataclass(kw_only=True, eq=False)
+class EnvironmentNotBuilt(Unavailable):
+    """The installer of a pack's libraries failed; nothing of it is used."""
+
+    code: ClassVar[str] = "packs.environment_not_built"
+    template: ClassVar[str] = gettext_noop(
+        "The environment of pack {pack} could not be installed. The installer says: {reason}"
+    )
+
+    pack: str
+    reason: str
 
 
 @dataclass(kw_only=True, eq=False)

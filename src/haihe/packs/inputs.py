@@ -20,11 +20,12 @@ from haihe.packs.errors import InputMissing, InputRefused, InputTooLarge
 MAX_BYTES = 2_000_000_000
 MAX_ROWS = 1_000_000
 
-_TYPES: Mapping[ColumnType, type[pl.DataType]] = {
+_TYPES: Mapping[ColumnType, pl.DataType | type[pl.DataType]] = {
     ColumnType.NUMBER: pl.Float64,
     ColumnType.INTEGER: pl.Int64,
     ColumnType.TEXT: pl.String,
     ColumnType.BOOLEAN: pl.Boolean,
+    ColumnType.SERIES: pl.List(pl.Float64),
 }
 
 
@@ -89,6 +90,12 @@ def _typed(values: pl.Series, column: Column, declared: Input) -> pl.Series:
         typed = typed.fill_nan(None)
         if typed.is_infinite().any():
             raise InputRefused(input=declared.name, reason=f"{column.name} has infinite values")
+    if column.type is ColumnType.SERIES:
+        finite = typed.explode().is_finite().fill_null(False)
+        if not finite.all():
+            raise InputRefused(
+                input=declared.name, reason=f"{column.name} has values that are no finite numbers"
+            )
     empty = typed.null_count()
     if empty and not column.nullable:
         raise InputRefused(

@@ -2,9 +2,10 @@
 
     python -m haihe.packs.runner --pack NAME --inputs DIR --out DIR [--seed N] [--permutations N]
 
-The folder it leaves is described in :mod:`haihe.packs.outputs`. Lines on standard output say how
-far it has come: ``progress``, the share done, and the step. An error that a person can act on goes
-to standard error with its code, and ends the run with status 2.
+A pack with an environment of its own is run by the Python of that. The folder that it leaves is
+described in :mod:`haihe.packs.outputs`. Lines on standard output say how far it has come:
+``progress``, the share done, and the step. An error that a person can act on goes to standard
+error with its code, and ends the run with status 2.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from typing import Any
 from haihe import __version__
 from haihe.kernel.clock import now
 from haihe.kernel.errors import HaiheError
+from haihe.kernel.settings import load_settings
 from haihe.packs.context import Progress
 from haihe.packs.discovery import PackSource, find_pack
 from haihe.packs.domain import MAX_PERMUTATIONS
+from haihe.packs.environments import enter, environment_of
 from haihe.packs.errors import FolderNotEmpty
 from haihe.packs.evaluation import assess, join_truth
 from haihe.packs.inputs import ReadInput, read_inputs
@@ -47,8 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     try:
+        source = find_pack(options.pack)
+        environment = environment_of(source, load_settings().environments_folder)
+        if environment is not None:
+            enter(environment, ["-m", "haihe.packs.runner", *(arguments or sys.argv[1:])])
         run_pack(
-            find_pack(options.pack),
+            source,
             inputs=options.inputs,
             out=options.out,
             seed=options.seed,

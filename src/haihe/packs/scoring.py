@@ -34,6 +34,14 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure with its standard error; None where one cluster shows nothing of how they vary."""
+
+    value: float
+    error: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proportion:
     """``count`` of ``total``, with the exact (Clopper-Pearson) 95 % interval; None of nothing."""
 
@@ -150,36 +158,67 @@ def score_binary(
 
 
 def roc_auc(truth: Truth, score: Values, *, groups: NDArray[np.generic]) -> Interval:
-    """The area under the ROC curve with DeLong's interval.
+    """The area under the ROC curve with the interval that follows from its standard error.
+
+    The interval is symmetric and cut at 0 and 1; with perfect separation it has no width, which
+    says that the data show no error, not that there can be none.
+    """
+    found = area(truth, score, groups=groups)
+    if found.error is None:
+        return Interval(value=found.value, low=0.0, high=1.0)
+    reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * found.error
+    return Interval(
+        value=found.value, low=max(0.0, found.value - reach), high=min(1.0, found.value + reach)
+    )
+
+
+def area(truth: Truth, score: Values, *, groups: NDArray[np.generic]) -> Estimate:
+    """The area under the ROC curve with DeLong's standard error.
 
     Structural components by midranks, in O(n log n): Sun and Xu, "Fast implementation of DeLong's
     algorithm", IEEE Signal Processing Letters 21 (2014). Their covariance is summed over groups
     after Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53 (1997),
-    which is DeLong's own where each group has one row. The interval is symmetric and cut at 0 and
-    1; with perfect separation it has no width, which says that the data show no error, not that
-    there can be none.
+    which is DeLong's own where each group has one row.
     """
     positives, negatives = score[truth], score[~truth]
     assert min(len(positives), len(negatives)) > 0, "the area needs both classes"
     ranks = stats.rankdata(score)
     of_positives = (ranks[truth] - stats.rankdata(positives)) / len(negatives)
     of_negatives = 1 - (ranks[~truth] - stats.rankdata(negatives)) / len(positives)
-    area = float(of_positives.mean())
+    value = float(of_positives.mean())
 
     members, index = np.unique(groups, return_inverse=True)
-    deviation_10 = np.bincount(index[truth], of_positives - area, minlength=len(members))
-    deviation_01 = np.bincount(index[~truth], of_negatives - area, minlength=len(members))
+    deviation_10 = np.bincount(index[truth], of_positives - value, minlength=len(members))
+    deviation_01 = np.bincount(index[~truth], of_negatives - value, minlength=len(members))
     clusters_10, clusters_01 = len(np.unique(index[truth])), len(np.unique(index[~truth]))
     if min(clusters_10, clusters_01) < 2:  # one cluster shows nothing of how clusters vary
-        return Interval(value=area, low=0.0, high=1.0)
+        return Estimate(value=value, error=None)
     common = 2 * _bessel(len(members)) * (deviation_10 @ deviation_01)
     variance = float(
         _bessel(clusters_10) * (deviation_10 @ deviation_10) / len(positives) ** 2
         + _bessel(clusters_01) * (deviation_01 @ deviation_01) / len(negatives) ** 2
         + common / (len(positives) * len(negatives))
     )
-    reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * max(variance, 0.0) ** 0.5)
-    return Interval(value=area, low=max(0.0, area - reach), high=min(1.0, area + reach))
+    return Estimate(value=value, error=max(variance, 0.0) ** 0.5)
+
+
+def accuracy(
+    truth: NDArray[np.generic], predicted: NDArray[np.generic], *, groups: NDArray[np.generic]
+) -> Estimate:
+    """The share of cases whose class was predicted, with its standard error.
+
+    Errors of one group (the windows of a trial, the trials of a person) are not independent; the
+    error is that of a mean over clusters of unequal size (Cochran, Sampling Techniques, 1977, eq.
+    3.31), which is the binomial one, but for n - 1 in the place of n, where each group has one row.
+    """
+    right = (truth == predicted).astype(np.float64)
+    value = float(right.mean())
+    members, index = np.unique(groups, return_inverse=True)
+    if len(members) < 2:
+        return Estimate(value=value, error=None)
+    deviation = np.bincount(index, right - value, minlength=len(members))
+    variance = _bessel(len(members)) * float(deviation @ deviation) / len(right) ** 2
+    return Estimate(value=value, error=variance**0.5)
 
 
 def _bessel(clusters: int) -> float:

@@ -46,11 +46,13 @@ class LocalBackend:
     """Runs attempts on this machine.
 
     ``home`` holds what no job may see. With ``isolate``, jobs are confined by Landlock, and
-    nothing starts on a machine that cannot.
+    nothing starts on a machine that cannot. ``environments`` holds libraries of packs, which jobs
+    may read.
     """
 
     home: Path
     isolate: bool
+    environments: Path | None = None
     measured_by: str = "local"
 
     def submit(self, orders: Sequence[WorkOrder]) -> dict[str, str]:
@@ -94,7 +96,11 @@ class LocalBackend:
         return PoolReport(version=platform.release(), nodes=[node], pending=0, running=0)
 
     def _start(self, order: WorkOrder) -> None:
-        supervised.write_order(order, readable=self._readable() if self.isolate else None)
+        supervised.write_order(
+            order,
+            readable=self._readable() if self.isolate else None,
+            environments=self.environments,
+        )
         done = subprocess.run(  # noqa: S603 (our own module)
             [sys.executable, "-P", "-m", supervised.MODULE, str(order.folder)],
             capture_output=True,
@@ -131,7 +137,8 @@ class LocalBackend:
         packages = [
             path for path in sys.path if path and not home.is_relative_to(Path(path).resolve())
         ]
-        return [*needed, *packages]
+        environments = [str(self.environments)] if self.environments else []
+        return [*needed, *packages, *environments]
 
 
 class LocalSettings(BaseModel, extra="forbid", frozen=True):

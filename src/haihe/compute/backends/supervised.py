@@ -33,12 +33,13 @@ def write_order(
     readable: Sequence[str] | None,
     python: str = sys.executable,
     passed_on: Sequence[str] = (),
+    environments: Path | None = None,
 ) -> None:
     """Make the attempt's folders, and put down what the supervisor is to run.
 
     The job may read what is below ``readable``, or everything if it is None; it finds ``python``
     first on its path. ``passed_on`` names what it is given of the supervisor's own environment,
-    where that has it.
+    where that has it. ``environments`` is where it finds the libraries of packs.
     """
     folder = order.folder
     make_folders(folder)
@@ -46,6 +47,7 @@ def write_order(
         "PATH": f"{Path(python).parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(folder / "work"),
         "TMPDIR": str(folder / "work" / "tmp"),
+        **({"HAIHE_ENVIRONMENTS": str(environments)} if environments else {}),
         **environment_of(order),
     }
     replace_json(

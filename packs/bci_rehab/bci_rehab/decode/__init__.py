@@ -1,0 +1,1 @@
+"""From samples to intentions: estimators, evidence, adaptation, transfer."""

@@ -1,0 +1,1 @@
+"""A session: its trials, the interlock of the actuator, and the recording."""

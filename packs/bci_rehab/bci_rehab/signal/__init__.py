@@ -1,0 +1,1 @@
+"""From an amplifier to clean blocks of samples: sources, ring, watchdog, filters."""
