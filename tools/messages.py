@@ -9,6 +9,9 @@ in templates, what the actions of the policies are called, the texts of librarie
 our own words (``locale/libraries.txt``), and the phrases that errors are raised with
 (``rule="give 1 or more"``). Of a phrase with values in it, an f-string or a sum, the id is a
 pattern such as ``give 1 to {0}``, which :mod:`haihe.kernel.phrases` matches.
+
+A pack with pages has a catalogue of its own, in its Django application. What the platform's
+catalogue has already is not translated there again.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import ast
 import re
 import string
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -60,6 +64,16 @@ _WORD = re.compile(r"[A-Za-z]{3}")
 _PERCENT_FIELD = re.compile(r"%\((\w+)\)[a-z]")
 
 
+class Home(NamedTuple):
+    """A package with messages, and the folder of its catalogues."""
+
+    package: Path
+    locale: Path
+
+
+PLATFORM = Home(PACKAGE, PACKAGE / "locale")
+
+
 class Key(NamedTuple):
     """What tells one message from another."""
 
@@ -76,31 +90,46 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("command", choices=["extract", "compile", "check"])
     command = parser.parse_args(arguments).command
+    homes = (PLATFORM, *packs())
     if command == "compile":
-        return compile_catalogues()
-    found = collect()
-    return extract(found) if command == "extract" else check(found)
+        return max(compile_catalogues(home) for home in homes)
+    act = extract if command == "extract" else check
+    return max(act(collect(home), home) for home in homes)
 
 
-def po_path(locale: str) -> Path:
+def packs() -> Iterator[Home]:
+    """The packs that bring pages."""
+    for path in sorted(ROOT.glob("packs/*/*/pack.toml")):
+        portal = tomllib.loads(path.read_text("utf-8")).get("portal")
+        if portal is not None:
+            application = Path(*portal["app"].split(".")[1:])
+            yield Home(path.parent, path.parent / application / "locale")
+
+
+def po_path(locale: str, home: Home = PLATFORM) -> Path:
     """The catalogue of a locale, in the folder that Django looks in."""
-    return PACKAGE / "locale" / locale / "LC_MESSAGES" / "django.po"
+    return home.locale / locale / "LC_MESSAGES" / "django.po"
 
 
 # Collect
 
 
-def collect() -> Found:
-    """All messages of the package, each with the files that it stands in."""
+def collect(home: Home = PLATFORM) -> Found:
+    """All messages of a package, each with the files that it stands in."""
     found: Found = {}
-    errors = set(_error_names())
-    for path in sorted(PACKAGE.rglob("*.py")):
+    errors = {name for package in {PACKAGE, home.package} for name in _error_names(package)}
+    for path in sorted(home.package.rglob("*.py")):
         if "migrations" not in path.parts:
             _add(found, path, from_python(path.read_bytes()))
             _add(found, path, from_errors(path.read_text("utf-8"), errors))
     for suffix in ("html", "txt"):
-        for path in sorted(PACKAGE.glob(f"*/templates/**/*.{suffix}")):
+        for path in sorted(home.package.glob(f"*/templates/**/*.{suffix}")):
             _add(found, path, from_template(path.read_text("utf-8")))
+    if home != PLATFORM:
+        manifest = home.package / "pack.toml"
+        _add(found, manifest, from_manifest(manifest.read_text("utf-8")))
+        known = collect()
+        return {key: places for key, places in found.items() if key not in known}
     _add(found, PACKAGE / "policy/domain.py", from_actions())
     _add(found, LIBRARIES, from_list(LIBRARIES.read_text("utf-8")))
     return found
@@ -129,9 +158,19 @@ def from_template(source: str) -> Iterator[Key]:
 def from_actions() -> Iterator[Key]:
     """What each action is called in "Sign in to ..." and "You may not ..."."""
     sys.path.insert(0, str(PACKAGE.parent))
-    from haihe.policy.domain import ACTIONS
+    from haihe.policy.domain import ACTIONS, DUTIES
 
-    return (Key(None, action.text) for action in ACTIONS.actions.values())
+    brought = {name.partition(".")[0] for name in DUTIES.duties}
+    return (
+        Key(None, action.text)
+        for name, action in ACTIONS.actions.items()
+        if name.partition(".")[0] not in brought
+    )
+
+
+def from_manifest(source: str) -> Iterator[Key]:
+    """What a pack's actions are called."""
+    return (Key(None, action["text"]) for action in tomllib.loads(source)["portal"]["actions"])
 
 
 def from_list(source: str) -> Iterator[Key]:
@@ -193,9 +232,9 @@ def _pattern(parts: list[str | None]) -> str:
     )
 
 
-def _error_names() -> Iterator[str]:
+def _error_names(package: Path) -> Iterator[str]:
     """The classes of every ``errors.py``."""
-    for path in PACKAGE.rglob("errors.py"):
+    for path in package.rglob("errors.py"):
         for node in ast.parse(path.read_text("utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 yield node.name
@@ -215,12 +254,12 @@ def _add(found: Found, path: Path, keys: Iterable[Key]) -> None:
 # Extract
 
 
-def extract(found: Found) -> int:
+def extract(found: Found, home: Home = PLATFORM) -> int:
     """Write each catalogue anew: all messages found, with the translations there are."""
     for locale in LOCALES:
-        path = po_path(locale)
+        path = po_path(locale, home)
         before = path.read_bytes() if path.exists() else b""
-        catalog, dropped = _updated(found, read(locale))
+        catalog, dropped = _updated(found, read(locale, home))
         after = _po_text(catalog)
         if after != before:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,12 +270,12 @@ def extract(found: Found) -> int:
     return 0
 
 
-def read(locale: str) -> Catalog:
+def read(locale: str, home: Home = PLATFORM) -> Catalog:
     """The catalogue of a locale; an empty one if there is none yet."""
     from babel.messages.catalog import Catalog
     from babel.messages.pofile import read_po
 
-    path = po_path(locale)
+    path = po_path(locale, home)
     if not path.exists():
         return Catalog(locale=locale, project="Haihe", fuzzy=False)
     with path.open("rb") as file:
@@ -283,17 +322,17 @@ def _key(message: Message) -> Key:
 # Compile
 
 
-def compile_catalogues() -> int:
+def compile_catalogues(home: Home = PLATFORM) -> int:
     """Make the .mo of each catalogue that is newer than it."""
     for locale in LOCALES:
-        source = po_path(locale)
+        source = po_path(locale, home)
         target = source.with_suffix(".mo")
         if target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns:
             continue
         from babel.messages.mofile import write_mo
 
         with target.open("wb") as file:
-            write_mo(file, read(locale))
+            write_mo(file, read(locale, home))
         print(f"{target.relative_to(ROOT)} compiled.")
     return 0
 
@@ -301,17 +340,19 @@ def compile_catalogues() -> int:
 # Check
 
 
-def check(found: Found) -> int:
+def check(found: Found, home: Home = PLATFORM) -> int:
     """Print every defect of every catalogue."""
-    defects = [f"{locale}: {text}" for locale in LOCALES for text in defects_of(found, locale)]
+    defects = [
+        f"{locale}: {text}" for locale in LOCALES for text in defects_of(found, locale, home)
+    ]
     for defect in defects:
         print(defect)
     return 1 if defects else 0
 
 
-def defects_of(found: Found, locale: str) -> Iterator[str]:
+def defects_of(found: Found, locale: str, home: Home = PLATFORM) -> Iterator[str]:
     """What is wrong with the catalogue of a locale, in the order of its messages."""
-    catalog = read(locale)
+    catalog = read(locale, home)
     messages = {_key(message): message for message in catalog if message.id}
     for key in found.keys() - messages.keys():
         yield f"not in the catalogue: {key.singular!r}; run messages.py extract"

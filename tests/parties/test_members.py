@@ -83,9 +83,29 @@ def test_an_owner_gives_roles_and_it_is_logged(firm: Organisation, ann: Person) 
     services.change_role(of(ann), "firm", bob.person_id, "manager")
     assert Membership.objects.get(person_id=bob.person_id).role == Role.MANAGER
     [entry] = logged("membership.changed")
-    assert entry.data == {"person": str(bob.person_id), "role": "manager"}
+    assert entry.data == {"person": str(bob.person_id), "role": "manager", "duties": []}
     services.change_role(of(ann), "firm", bob.person_id, "manager")
     assert len(logged("membership.changed")) == 1
+
+
+def test_an_owner_entrusts_members_with_duties_that_packs_have(
+    firm: Organisation, ann: Person
+) -> None:
+    bob = make_member(firm, "member")
+    services.entrust(of(ann), "firm", bob.person_id, ["bci_rehab.therapist"] * 2)
+    treating = services.principal_of(Person.objects.get(pk=bob.person_id))
+    assert treating.entrusted_by("bci_rehab.therapist") == {firm.pk}
+    assert treating.entrusted_by("bci_rehab.technician") == frozenset()
+    [entry] = logged("membership.entrusted")
+    assert entry.data["duties"] == ["bci_rehab.therapist"]
+    with pytest.raises(InvalidField, match="bci_rehab.technician"):
+        services.entrust(of(ann), "firm", bob.person_id, ["surgeon"])
+    with pytest.raises(NotAllowed):
+        services.entrust(bob, "firm", bob.person_id, ["bci_rehab.researcher"])
+    services.entrust(of(ann), "firm", bob.person_id, [])
+    services.entrust(of(ann), "firm", bob.person_id, [])
+    assert len(logged("membership.entrusted")) == 2
+    assert not services.principal_of(Person.objects.get(pk=bob.person_id)).duties
 
 
 @pytest.mark.parametrize("role", ["manager", "member", "auditor"])

@@ -42,6 +42,13 @@ def party(*roles: Role) -> Rule:
     )
 
 
+def entrusted(*duties: str) -> Rule:
+    return lambda p, r: (
+        p.id is not None
+        and any((r.organisation, f"bci_rehab.{duty}") in p.duties for duty in duties)
+    )
+
+
 def platform(role: PlatformRole) -> Rule:
     return lambda p, r: p.id is not None and role in p.platform_roles
 
@@ -58,6 +65,7 @@ belongs, works = member(*Role), member(Role.OWNER, Role.MANAGER, Role.MEMBER)
 manages, owns = member(Role.OWNER, Role.MANAGER), member(Role.OWNER)
 partner, binds = party(*Role), party(Role.OWNER, Role.MANAGER)
 officer, operator, auditor = map(platform, PlatformRole)
+treats, attends = entrusted("therapist"), entrusted("therapist", "technician")
 
 RULES: dict[tuple[Rule, ...], str] = {
     (anybody,): "plan.read indicator.read scheme.read centre.read pack.read evidence.list",
@@ -84,6 +92,9 @@ RULES: dict[tuple[Rule, ...], str] = {
     "account.deposit",
     (operator, auditor): "system.read evidence.verify",
     (auditor,): "evidence.export",
+    (attends,): "bci_rehab.list_patients bci_rehab.read_patient bci_rehab.write_note",
+    (treats,): "bci_rehab.enrol_patient bci_rehab.read_identity bci_rehab.treat",
+    (entrusted("researcher"),): "bci_rehab.export_outcomes",
     (): "job.dispatch",
 }
 PERMITS = {name: rules for rules, names in RULES.items() for name in names.split()}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from haihe.policy.domain import (
     ACTIONS,
     ANONYMOUS,
+    DUTIES,
     SCOPES,
     PlatformRole,
     Principal,
@@ -33,6 +34,10 @@ principals = st.one_of(
         id=st.sampled_from(PEOPLE),
         memberships=st.frozensets(
             st.tuples(st.sampled_from(ORGANISATIONS), st.sampled_from(Role)), max_size=3
+        ),
+        duties=st.frozensets(
+            st.tuples(st.sampled_from(ORGANISATIONS), st.sampled_from(sorted(DUTIES.duties))),
+            max_size=2,
         ),
         platform_roles=st.frozensets(st.sampled_from(PlatformRole), max_size=2),
         scopes=st.none() | st.frozensets(st.sampled_from(SCOPES)),

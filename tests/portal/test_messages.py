@@ -13,7 +13,8 @@ from tools.messages import Key
 
 
 def test_every_message_is_translated_with_its_fields() -> None:
-    assert list(messages.defects_of(messages.collect(), "zh_Hans")) == []
+    for home in (messages.PLATFORM, *messages.packs()):
+        assert list(messages.defects_of(messages.collect(home), "zh_Hans", home)) == []
 
 
 def test_every_text_that_we_adopt_is_still_in_its_library() -> None:
@@ -37,7 +38,7 @@ def test_every_text_that_we_adopt_is_still_in_its_library() -> None:
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A catalogue of the test's own."""
     path = tmp_path / "django.po"
-    monkeypatch.setattr(messages, "po_path", lambda locale: path)
+    monkeypatch.setattr(messages, "po_path", lambda locale, home: path)
     monkeypatch.setattr(messages, "ROOT", tmp_path)
     return path
 
@@ -45,7 +46,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_extract_keeps_translations_and_is_stable(copy: Path) -> None:
     found: messages.Found = {Key(None, "b"): {"y.py", "x.py"}, Key(None, "a {n}"): {"z.py"}}
     messages.extract(found)
-    catalog = messages.read("zh_Hans")
+    catalog = messages.read("zh_Hans", messages.PLATFORM)
     catalog["b"].string = "乙"
     copy.write_bytes(messages._po_text(catalog))
     before = copy.read_bytes()
@@ -115,7 +116,7 @@ def test_check_finds_what_is_wrong(
 ) -> None:
     catalog = Catalog(locale="zh_Hans", fuzzy=False)
     catalog.add(message, translation)
-    monkeypatch.setattr(messages, "read", lambda locale: catalog)
+    monkeypatch.setattr(messages, "read", lambda locale, home: catalog)
     found: messages.Found = {} if message == "gone" else {Key(None, message): {"x.py"}}
     defects = list(messages.defects_of(found, "zh_Hans"))
     assert (len(defects) == 1 and defect in defects[0]) if defect else defects == []
@@ -126,7 +127,7 @@ def test_check_finds_what_was_never_extracted_and_what_is_fuzzy(
 ) -> None:
     catalog = Catalog(locale="zh_Hans", fuzzy=False)
     catalog.add("old", "旧", flags={"fuzzy"})
-    monkeypatch.setattr(messages, "read", lambda locale: catalog)
+    monkeypatch.setattr(messages, "read", lambda locale, home: catalog)
     found: messages.Found = {Key(None, "old"): {"x.py"}, Key(None, "new"): {"x.py"}}
     assert sorted(messages.defects_of(found, "zh_Hans")) == [
         "fuzzy: 'old'",

@@ -1,4 +1,4 @@
-"""Tests of the pack; those of signals and decoders run where the pack's libraries are."""
+"""Tests of the pack: those of pages run with the platform, the others where its libraries are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import pytest
 
 SHARED = Path(os.environ.get("HAIHE_SHARED", Path(__file__).parents[4] / "shared"))
 RECORDINGS = SHARED / "data" / "bci"
-# The platform's own environment lacks them; tools/test.py runs these tests in the pack's.
-collect_ignore_glob = [] if find_spec("mne") else ["signal/*", "decode/*", "session/*"]
+# tools/test.py runs the tests in both environments: the platform's has no MNE, the pack's no Django
+# tests' plugin.
+collect_ignore_glob = [
+    *([] if find_spec("mne") else ["signal/*", "decode/*", "session/*"]),
+    *([] if find_spec("pytest_django") else ["clinic/*"]),
+]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from haihe.kernel.logs import configure_logs
 from haihe.kernel.settings import OidcProvider, load_settings, secret_from_home
+from haihe.packs.portals import pack_applications
 
 haihe = load_settings()
 HOME = haihe.home.resolve()
@@ -53,6 +54,7 @@ INSTALLED_APPS = [
     "haihe.compute",
     "haihe.packs",
     "haihe.programme",
+    *pack_applications(),
     "haihe.app",
 ]
 

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from haihe.api.v1 import api
 from haihe.kernel import http
+from haihe.packs.portals import pack_portals
 from haihe.parties.views import people
 
 handler400 = "haihe.app.views.bad_request"
@@ -27,4 +28,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("haihe.compute.urls")),
     path("", include("haihe.packs.urls")),
     path("", include("haihe.programme.urls")),
+    *(path(brought.prefix, include(brought.urls)) for brought in pack_portals()),
 ]

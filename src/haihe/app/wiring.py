@@ -16,11 +16,13 @@ from haihe.compute.services.settlement import DISPATCHER
 from haihe.compute.services.telemetry import thin_out
 from haihe.data import services as data
 from haihe.data.tasks import forget_drafts
+from haihe.evidence.labels import BROUGHT_KINDS
 from haihe.evidence.services import verify_log
 from haihe.kernel import beats, health, tasks
 from haihe.kernel.metrics import register_gauge
 from haihe.kernel.outbox import Event, backlog, subscribe
 from haihe.ledger.services import expire_due
+from haihe.packs.portals import brought_kinds, make_known
 from haihe.packs.services import evaluate_job
 from haihe.parties.models import Organisation
 from haihe.parties.services import principal_of_email
@@ -98,6 +100,8 @@ def wire() -> None:
     FUNDING.fill(VoucherFunding())
     SIGN_IN.fill(principal_of_email)
     ORGANISATIONS.fill(Organisation.objects.in_bulk)
+    make_known()
+    BROUGHT_KINDS.update(brought_kinds())
     subscribe("job.finished", "packs.evaluate", _evaluate_finished_job)
     register_gauge("haihe_outbox_deliveries", "Deliveries by state.", label="state", read=backlog)
     register_gauge(

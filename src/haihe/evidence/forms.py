@@ -11,7 +11,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from haihe.evidence.domain import MAX_NAME_LENGTH
-from haihe.evidence.labels import KINDS
+from haihe.evidence.labels import BROUGHT_KINDS, KINDS, kind_label
 from haihe.policy.names import organisation_names
 
 
@@ -25,9 +25,9 @@ class LogFilter(forms.Form):
     def __init__(self, *args: Any, own: Iterable[UUID], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._offer_organisations(own)
-        kinds = sorted(KINDS.items())
+        kinds = [(kind, kind_label(kind)) for kind in sorted({*KINDS, *BROUGHT_KINDS})]
         asked = self.data.get("kind")
-        if asked and asked not in KINDS:
+        if asked and asked not in dict(kinds):
             kinds.append((asked, asked))
         self.fields["kind"].choices = [("", _("All kinds")), *kinds]  # type: ignore[attr-defined]
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from haihe.kernel.texts import spoken
 
 KINDS: Mapping[str, str | Promise] = {
     "account.mapped": _("Account of a person set"),
@@ -51,6 +54,7 @@ KINDS: Mapping[str, str | Promise] = {
     "maintenance.planned": _("Maintenance planned"),
     "maintenance.withdrawn": _("Maintenance called off"),
     "membership.changed": _("Role of a member changed"),
+    "membership.entrusted": _("Duties of a member changed"),
     "membership.joined": _("Member joined"),
     "membership.removed": _("Member removed"),
     "offer.set": _("Offer set"),
@@ -122,8 +126,14 @@ _PAGES: Mapping[str, str] = {
 _PAGES_BY_SLUG: Mapping[str, str] = {"scheme": "programme:scheme"}
 
 
+# Kinds that packs record, with their names in both languages (see haihe.packs.portals).
+BROUGHT_KINDS: dict[str, Any] = {}
+
+
 def kind_label(kind: str) -> str | Promise:
     """What a kind of entry is called."""
+    if kind in BROUGHT_KINDS:
+        return spoken(BROUGHT_KINDS[kind])
     return KINDS.get(kind, kind)
 
 

@@ -150,6 +150,49 @@ class Commands(Part):
     demo: Entry | None = None
 
 
+Dotted = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$", max_length=120)]
+
+
+class DutyRule(Part):
+    """What an organisation may entrust a member with in the pack; known as ``pack.name``."""
+
+    name: Name
+    title: Text
+
+
+class ActionRule(Part):
+    """One thing that can be done on the pack's pages; known to policies as ``pack.name``."""
+
+    name: Name
+    text: Line
+
+
+class MenuItem(Part):
+    """An entry of the portal's menu: the name of an address, and an icon of the portal's set."""
+
+    url: Line
+    title: Text
+    icon: Line
+
+
+class Portal(Part):
+    """Pages and tables that the pack brings.
+
+    ``app`` is a Django application with its models, migrations, templates and languages, and
+    ``app.urls`` its addresses, below ``/<pack>/`` with dashes. ``policies`` is a file of the
+    package with Cedar policies over the pack's own actions; ``kinds`` are the facts that it puts
+    into the evidence log, as ``pack.kind``. All of it runs in the platform's process, so it imports
+    no library of the extra.
+    """
+
+    app: Dotted
+    policies: Line
+    duties: tuple[DutyRule, ...] = ()
+    actions: Annotated[tuple[ActionRule, ...], Field(min_length=1, max_length=200)]
+    menu: Annotated[tuple[MenuItem, ...], Field(max_length=10)] = ()
+    kinds: Mapping[Name, Text] = {}
+
+
 class Source(Part):
     """Data that the pack was built on or is judged by, and the terms it comes under."""
 
@@ -181,6 +224,7 @@ class Manifest(Part):
     expected_failed: Mapping[str, Line] = {}
     environment: Environment | None = None
     commands: Commands = Commands()
+    portal: Portal | None = None
 
     def input(self, name: str) -> Input | None:
         """The input of that name, if it is declared."""
@@ -275,6 +319,8 @@ TIERS: Mapping[Tier, tuple[str, ...]] = {
         "imports.only_sdk",
         "readme.present",
         "licence.present",
+        "portal.own_actions",
+        "portal.tables_migrated",
         "predictions.valid",
         "report.valid",
     ),

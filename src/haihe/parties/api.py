@@ -57,12 +57,14 @@ class MemberOut(Schema):
     name: str
     email: str
     role: str
+    duties: list[str] = Field(description="What they are entrusted with in packs.")
 
 
 class RoleIn(Schema):
-    """A role in an organisation."""
+    """A role in an organisation, and duties in packs; without a list these stay as they are."""
 
     role: str
+    duties: list[str] | None = None
 
 
 class InvitationIn(Schema):
@@ -175,8 +177,11 @@ def list_members(request: Request, slug: str) -> list[MemberOut]:
 
 @router.put("/organisations/{slug}/members/{person_id}", response=MemberOut)
 def change_role(request: Request, slug: str, person_id: str, body: RoleIn) -> MemberOut:
-    """Give a member another role."""
-    return _member(services.change_role(request.principal, slug, person_id, body.role))
+    """Give a member another role, or other duties."""
+    membership = services.change_role(request.principal, slug, person_id, body.role)
+    if body.duties is not None:
+        membership = services.entrust(request.principal, slug, person_id, body.duties)
+    return _member(membership)
 
 
 @router.delete("/organisations/{slug}/members/{person_id}", response={204: None})
@@ -242,7 +247,11 @@ def _organisation(row: Organisation) -> OrganisationOut:
 
 def _member(row: Membership) -> MemberOut:
     return MemberOut(
-        person_id=row.person_id, name=row.person.name, email=row.person.email, role=row.role
+        person_id=row.person_id,
+        name=row.person.name,
+        email=row.person.email,
+        role=row.role,
+        duties=row.duties,
     )
 
 

@@ -81,12 +81,43 @@ def list_members(slug: str, as_json: AsJson = False) -> None:
     members = services.members_of(caller(), slug)
     show_rows(
         [
-            {"person": m.person.name, "email": m.person.email, "role": m.role, "id": m.person_id}
+            {
+                "person": m.person.name,
+                "email": m.person.email,
+                "role": m.role,
+                "duties": m.duties,
+                "id": m.person_id,
+            }
             for m in members
         ],
-        columns=["person", "email", "role"],
+        columns=["person", "email", "role", "duties"],
         as_json=as_json,
     )
+
+
+@org.command("entrust")
+def entrust(
+    slug: str,
+    person_id: Annotated[str, typer.Argument(help="As `haihe org members --json` gives it.")],
+    duties: Annotated[
+        list[str] | None, typer.Argument(help="Such as bci_rehab.therapist; none takes all.")
+    ] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Set what a member is entrusted with in packs."""
+    principal = person()
+    member = services.find_member(principal, slug, person_id)
+    ask_consent(
+        [
+            _("Entrust {who} with: {duties}.").format(
+                who=member.person, duties=", ".join(duties or []) or _("nothing")
+            )
+        ],
+        yes=yes,
+    )
+    found = services.entrust(principal, slug, person_id, duties or [])
+    show_record({"person": found.person_id, "duties": found.duties}, as_json=as_json)
 
 
 @org.command("invite")

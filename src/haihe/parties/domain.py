@@ -11,7 +11,7 @@ from uuid import UUID
 
 from haihe.kernel.errors import InvalidField
 from haihe.parties.errors import BadCreditCode
-from haihe.policy.domain import SCOPES, PlatformRole, Role
+from haihe.policy.domain import DUTIES, SCOPES, PlatformRole, Role
 
 CREDIT_CODE_LENGTH = 18
 # GB 32100-2015: digits and letters without I, O, S, V, Z.
@@ -92,6 +92,16 @@ def check_role(role: str) -> str:
     if role not in list(Role):
         raise InvalidField(field="role", value=role[:20], rule="choose from " + ", ".join(Role))
     return role
+
+
+def check_duties(duties: Iterable[str]) -> list[str]:
+    """Return the duties, each once and in order, if installed packs know them."""
+    wanted = sorted(set(duties))
+    unknown = next((name for name in wanted if name not in DUTIES.duties), None)
+    if unknown is not None:
+        rule = "choose from " + (", ".join(DUTIES.duties) or "none: no pack has duties")
+        raise InvalidField(field="duties", value=unknown[:60], rule=rule)
+    return wanted
 
 
 def check_platform_role(role: str) -> str:

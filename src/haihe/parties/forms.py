@@ -12,11 +12,12 @@ from django.utils.translation import gettext_lazy as _
 
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.forms import Refusable, offer
+from haihe.kernel.texts import spoken
 from haihe.parties.domain import EMAIL_LENGTH, LINE_LENGTH, PERSON_NAME_LENGTH, TOKEN_NAME_LENGTH
 from haihe.parties.errors import BadCreditCode
 from haihe.parties.models import Membership, Organisation, PlatformGrant
 from haihe.parties.services.people import TOKEN_DAYS_LIMIT
-from haihe.policy.domain import READ, SCOPES, Role
+from haihe.policy.domain import DUTIES, READ, SCOPES, Role
 
 SCOPE_TEXTS: Mapping[str, str | Promise] = {
     "read": _("Read what you may read"),
@@ -91,9 +92,18 @@ class OrganisationForm(NamesForm):
 
 
 class RoleForm(FieldForm):
-    """A member's role."""
+    """A member's role, and what they are entrusted with in packs, if any pack has duties."""
 
     role = forms.ChoiceField(label=_("Role"), choices=Membership.ROLES)
+    duties = forms.MultipleChoiceField(
+        label=_("Duties in packs"), required=False, widget=forms.CheckboxSelectMultiple
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offer(self, "duties", [(duty.name, spoken(duty)) for duty in DUTIES.duties.values()])
+        if not DUTIES.duties:
+            del self.fields["duties"]
 
 
 class InvitationForm(FieldForm):

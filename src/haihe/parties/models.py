@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from haihe.kernel.clock import now
 from haihe.kernel.ids import SLUG_LENGTH, new_id
 from haihe.kernel.models import Entity
-from haihe.policy.domain import PlatformRole, Resource, Role
+from haihe.kernel.texts import spoken
+from haihe.policy.domain import DUTIES, PlatformRole, Resource, Role
 
 
 class PersonManager(BaseUserManager["Person"]):
@@ -116,6 +117,7 @@ class Membership(Entity):
     )
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=ROLES)
+    duties = models.JSONField(default=list, blank=True)
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -124,6 +126,11 @@ class Membership(Entity):
 
     def __str__(self) -> str:
         return f"{self.person} ({self.role})"
+
+    @property
+    def duty_titles(self) -> list[str]:
+        """The duties in the active language; those of packs that are gone are left out."""
+        return [spoken(DUTIES.duties[name]) for name in self.duties if name in DUTIES.duties]
 
 
 class PlatformGrant(Entity):

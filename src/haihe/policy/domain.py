@@ -40,14 +40,16 @@ MANAGING = (Role.OWNER, Role.MANAGER)
 class Principal:
     """The caller.
 
-    ``id`` is None for somebody not signed in. ``scopes`` is None for a signed-in session, and for
-    an API token the set of scopes it was given: a token never may more than its person, and may
-    less.
+    ``id`` is None for somebody not signed in. ``duties`` are what organisations entrust the caller
+    with in packs, by the pack's word for it (``bci_rehab.therapist``). ``scopes`` is None for a
+    signed-in session, and for an API token the set of scopes it was given: a token never may more
+    than its person, and may less.
     """
 
     id: UUID | None = None
     name: str = ""
     memberships: frozenset[tuple[UUID, Role]] = frozenset()
+    duties: frozenset[tuple[UUID, str]] = frozenset()
     platform_roles: frozenset[PlatformRole] = frozenset()
     scopes: frozenset[str] | None = None
     system: bool = False
@@ -55,6 +57,10 @@ class Principal:
     def organisations(self, *roles: Role) -> frozenset[UUID]:
         """The organisations in which the caller has one of ``roles``; of any role if none given."""
         return frozenset(org for org, role in self.memberships if not roles or role in roles)
+
+    def entrusted_by(self, duty: str) -> frozenset[UUID]:
+        """The organisations in which the caller has a duty."""
+        return frozenset(org for org, held in self.duties if held == duty)
 
     @property
     def person_id(self) -> UUID:
@@ -123,8 +129,33 @@ class ActionRegistry:
             self.actions[name] = Action(name, scope, text)
 
 
+@dataclass(frozen=True)
+class Duty:
+    """What an organisation may entrust a member with in a pack, beside their role."""
+
+    name: str
+    zh: str
+    en: str
+
+
+@dataclass
+class DutyRegistry:
+    """All duties by name: the policies may ask for each, and no member has another."""
+
+    duties: dict[str, Duty] = field(default_factory=dict)
+
+    def add(self, duty: Duty) -> None:
+        """Make a duty known."""
+        assert self.duties.setdefault(duty.name, duty) == duty, f"{duty.name} is registered twice"
+
+
+DUTIES = DutyRegistry()
+
 READ = "read"
-SCOPES = (READ, "parties", "ledger", "evidence", "data", "compute", "packs", "programme", "admin")
+PACKS_SCOPE = "packs"
+SCOPES = (
+    READ, "parties", "ledger", "evidence", "data", "compute", PACKS_SCOPE, "programme", "admin",
+)  # fmt: skip
 ACTIONS = ActionRegistry()
 
 ACTIONS.add(
@@ -205,7 +236,7 @@ ACTIONS.add(
     ],
 )
 ACTIONS.add(
-    "packs",
+    PACKS_SCOPE,
     [
         ("pack.run", "run a pack for an organisation"),
         ("evaluation.record", "score raw predictions"),

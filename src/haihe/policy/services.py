@@ -14,8 +14,11 @@ from typing import Any
 
 import cedarpy
 
-from haihe.policy.domain import ACTIONS, MANAGING, WORKING, Principal, Resource, Role
+from haihe.policy.domain import ACTIONS, DUTIES, MANAGING, WORKING, Principal, Resource, Role
 from haihe.policy.errors import NotAllowed, NotSignedIn, PolicyBroken, ScopeMissing
+
+# Policies over the actions that packs bring; they permit nothing else (see haihe.packs.portals).
+BROUGHT_POLICIES: list[str] = []
 
 
 def authorize(principal: Principal, action: str, resource: Resource) -> None:
@@ -64,10 +67,11 @@ def request_of(
 
 @cache
 def policy_text() -> str:
-    """All policies, in the order of their file names."""
+    """All policies: the platform's in the order of their file names, then those of packs."""
     folder = files("haihe.policy") / "policies"
     texts = sorted((item.name, item.read_text("utf-8")) for item in folder.iterdir())
-    return "\n".join(text for name, text in texts if name.endswith(".cedar"))
+    own = [text for name, text in texts if name.endswith(".cedar")]
+    return "\n".join([*own, *BROUGHT_POLICIES])
 
 
 @cache
@@ -97,6 +101,7 @@ def _principal_entities(principal: Principal) -> Any:
         "works_in": _ids(principal.organisations(*WORKING)),
         "audits": _ids(principal.organisations(Role.AUDITOR)),
         "belongs_to": _ids(principal.organisations()),
+        "duties": {name: _ids(principal.entrusted_by(name)) for name in DUTIES.duties},
     }
     entity = {"uid": {"type": kind, "id": name}, "attrs": attributes, "parents": []}
     return cedarpy.Entities.from_json_str(json.dumps([entity]))

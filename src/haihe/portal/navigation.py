@@ -15,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from haihe.kernel.settings import load_settings
+from haihe.kernel.texts import spoken
+from haihe.packs.portals import pack_portals
 from haihe.policy.domain import ANONYMOUS, Principal, Resource
 from haihe.policy.services import is_allowed
 
@@ -113,6 +115,9 @@ NAVIGATION: list[Group] = [
     ),
 ]
 
+# The packs' entries follow those of packs themselves.
+BEFORE_PACKS = 5
+
 ACCOUNT_MENU: list[Item] = [
     Item("account_email", _("E-mail addresses"), "mail"),
     Item("account_change_password", _("Change password"), "lock"),
@@ -132,9 +137,16 @@ def sections(path: str, principal: Principal = ANONYMOUS) -> list[Section]:
         Section(
             group.label, links([item for item in group.items if _is_for(principal, item)], path)
         )
-        for group in NAVIGATION
+        for group in [*NAVIGATION[:BEFORE_PACKS], _of_packs(), *NAVIGATION[BEFORE_PACKS:]]
     ]
     return [section for section in found if section.links]
+
+
+def _of_packs() -> Group:
+    """The entries that packs bring, in the reader's language."""
+    brought = [entry for portal in pack_portals() for entry in portal.menu]
+    items = [Item(entry.url, spoken(entry.title), entry.icon) for entry in brought]
+    return Group(_("AI+ scenarios"), items)
 
 
 def account_links(path: str) -> list[Link]:

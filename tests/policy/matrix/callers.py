@@ -31,6 +31,13 @@ MEMBERS = {
     "maker": ("own", Role.MEMBER),
     "officer-of-own": ("own", Role.MEMBER),
 }
+# Whom an organisation entrusts with what in packs.
+DUTIES = {
+    "own-member": "bci_rehab.therapist",
+    "own-auditor": "bci_rehab.technician",
+    "maker": "bci_rehab.researcher",
+    "stranger-member": "bci_rehab.therapist",
+}
 OFFICIALS = {
     "officer": PlatformRole.OFFICER,
     "operator": PlatformRole.OPERATOR,
@@ -68,7 +75,7 @@ def make_people(organisations: dict[str, Organisation]) -> dict[str, Person]:
     """A person for each name; who asked for a voucher still manages the firm they asked for."""
     people = {name: make_person(f"{name}@example.test") for name in NAMES if name != NOBODY}
     for name, (organisation, role) in MEMBERS.items():
-        _join(organisations[organisation], people[name], role)
+        _join(organisations[organisation], people[name], role, DUTIES.get(name))
     _join(organisations["own"], people["officer-who-asked"], Role.MANAGER)
     for name, platform_role in OFFICIALS.items():
         if name != "officer-who-asked":
@@ -108,9 +115,14 @@ def _principal(name: str, person: Person, organisations: dict[str, Organisation]
     return Principal(
         id=person.pk,
         memberships=frozenset({(organisations[home[0]].pk, home[1])} if home else ()),
+        duties=frozenset(
+            {(organisations[home[0]].pk, DUTIES[name])} if home and name in DUTIES else ()
+        ),
         platform_roles=frozenset({official} if official else ()),
     )
 
 
-def _join(organisation: Organisation, person: Person, role: Role) -> None:
-    Membership.objects.create(organisation=organisation, person=person, role=role)
+def _join(organisation: Organisation, person: Person, role: Role, duty: str | None = None) -> None:
+    Membership.objects.create(
+        organisation=organisation, person=person, role=role, duties=[duty] if duty else []
+    )

@@ -13,6 +13,9 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any, TypeVar
 
+from bci_rehab.clinic import services as clinic
+from bci_rehab.clinic.domain import QUESTIONS, Side
+from bci_rehab.clinic.identity import Identity
 from django.db.models import Model
 
 from haihe.compute.models import (
@@ -64,6 +67,8 @@ LOG = "what-the-job-printed"
 OUTPUT = "what-the-job-wrote"
 CELL = "what-a-row-holds"
 REFERENCE = "what-a-bank-wrote"
+PATIENT_NAME = "what-a-patient-is-called"
+SCORE = "who-scored-a-patient"
 OUTPUT_FILE = "result.txt"
 PACK = "matrix_example"
 MEASURE, TARGET = "6", "T3"
@@ -95,6 +100,7 @@ def build(cases: bytes, outputs: Path) -> Stage:
     _jobs(stage, chain)
     _evaluations(stage, chain, outputs)
     _strangers(stage, callers)
+    _clinic(stage, callers)
     change_sides(people["officer-who-asked"])
     return stage
 
@@ -112,6 +118,27 @@ def _chain(organisations: dict[str, Organisation], callers: dict[str, Principal]
         seller=callers["party-manager"],
         stranger=callers["stranger-manager"],
         auditor=callers["auditor"],
+    )
+
+
+def _clinic(stage: Stage, callers: dict[str, Principal]) -> None:
+    """A patient who may be prescribed training, with a score."""
+    therapist, own = callers["own-member"], stage.organisations["own"].slug
+    who = Identity(name=PATIENT_NAME)
+    patient = clinic.enrol(therapist, organisation=own, identity=who, affected_side=Side.LEFT)
+    day = local_day()
+    clinic.give_consent(therapist, patient.pk, purpose="training", text_version="1", given_on=day)
+    clinic.fill_intake(therapist, patient.pk, {question.code: False for question in QUESTIONS})
+    clinic.give_consent(therapist, patient.pk, purpose="research", text_version="1", given_on=day)
+    stage.rows["patient"] = patient
+    stage.rows["outcome"] = clinic.add_outcome(
+        therapist, patient.pk, scale="FMA-UE", value=20, measured_on=day, rater=SCORE
+    )
+    stage.rows["stranger-patient"] = clinic.enrol(
+        callers["stranger-member"],
+        organisation=stage.organisations["stranger"].slug,
+        identity=who,
+        affected_side=Side.LEFT,
     )
 
 

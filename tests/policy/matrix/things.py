@@ -21,7 +21,9 @@ from tests.policy.matrix.stage import (
     OUTPUT,
     OUTPUT_FILE,
     PACK,
+    PATIENT_NAME,
     REFERENCE,
+    SCORE,
     TARGET,
     Stage,
 )
@@ -61,6 +63,7 @@ def _places(stage: Stage) -> dict[str, Thing]:
         **{f"{name}-id": Thing(str(stage.rows[name].pk)) for name in BY_ID},
         "window": Thing(str(stage.rows["window"].pk)),
         "mapped": Thing(stage.rows["mapped"].person.email),
+        "outcome": Thing(str(stage.rows["outcome"].pk)),
         "day": Thing(today.isoformat()),
         "new-id": Thing(str(new_id())),
         "new-code": Thing(make_credit_code()),
@@ -103,6 +106,7 @@ def _owned(stage: Stage) -> dict[str, Thing]:
         "centre": Thing(rows["centre"].slug, (Resource("Centre", organisation=party),)),
         "pool": Thing("local"),
         "scheme": Thing(rows["scheme"].slug, (Resource("Scheme", organisation=office),)),
+        "patient": Thing(str(rows["patient"].pk), (Resource("Patient", organisation=own),)),
     }
 
 
@@ -168,6 +172,12 @@ def _listed(stage: Stage, things: Mapping[str, Thing]) -> dict[str, list[Listed]
             *(of(name, "contract.read", text=text) for name, text in numbers.items()),
             strangers("K-STRANGER", "contract.read", "office"),
         ],
+        "patient": [
+            of("patient", "bci_rehab.read_patient"),
+            strangers(rows["stranger-patient"].pk, "bci_rehab.read_patient"),
+        ],
+        "identity": [of("patient", "bci_rehab.read_identity", text=PATIENT_NAME)],
+        "score": [of("patient", "bci_rehab.export_outcomes", text=SCORE)],
         "job": [
             of("job", "job.read"),
             strangers(rows["stranger-job"].pk, "job.read", "office"),

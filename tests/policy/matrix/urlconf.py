@@ -9,10 +9,12 @@ from typing import Any
 from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from haihe.packs.portals import pack_applications
+
 ANY = "ANY"
 # No view accepts it: each that accepts some methods only answers with the list of them.
 _NO_METHOD = "PROBE"
-_OWN = ("haihe.", "ninja.")
+_OWN = ("haihe.", "ninja.", *pack_applications())
 _NOT_ALLOWED = 405
 
 Route = tuple[str, str]

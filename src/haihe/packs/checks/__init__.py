@@ -9,7 +9,11 @@ The checks find mistakes, not malice: the pack's code runs in the same process a
 the labels elsewhere than in its context.
 """
 
-from haihe.packs.checks import behaviour, static  # noqa: F401 (each registers its checks)
+from haihe.packs.checks import (  # noqa: F401 (each registers its checks)
+    behaviour,
+    portal,
+    static,
+)
 from haihe.packs.checks.framework import (
     CHECKS,
     Check,

@@ -6,6 +6,7 @@ What other domains call is named here, so that they need not know where it stand
 from haihe.parties.services.members import (
     accept_invitation,
     change_role,
+    entrust,
     find_member,
     invitation_link,
     invite,
@@ -57,6 +58,7 @@ __all__ = [
     "create_organisation",
     "create_person",
     "create_token",
+    "entrust",
     "find_member",
     "find_organisation",
     "find_organisation_by_id",

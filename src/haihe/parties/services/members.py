@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,7 +14,13 @@ from haihe.kernel.errors import MissingRecord
 from haihe.kernel.ids import parse_id
 from haihe.kernel.settings import load_settings
 from haihe.kernel.work import unit_of_work
-from haihe.parties.domain import check_email, check_role, hash_token, new_token
+from haihe.parties.domain import (
+    check_duties,
+    check_email,
+    check_role,
+    hash_token,
+    new_token,
+)
 from haihe.parties.errors import DeadInvitation, LastOwner
 from haihe.parties.models import Invitation, Membership, Organisation
 from haihe.parties.services.organisations import PLATFORM, find_organisation
@@ -57,6 +64,23 @@ def change_role(principal: Principal, slug: str, person_id: str | UUID, role: st
         membership.role = role
         membership.save(update_fields=["role"])
         _record_membership("membership.changed", principal, membership)
+    return membership
+
+
+def entrust(
+    principal: Principal, slug: str, person_id: str | UUID, duties: Iterable[str]
+) -> Membership:
+    """Set what a member is entrusted with in packs; these duties and no others."""
+    organisation = find_organisation(principal, slug)
+    authorize(principal, "organisation.manage_members", organisation.resource())
+    wanted = check_duties(duties)
+    with unit_of_work():
+        membership = _membership(organisation, person_id)
+        if membership.duties == wanted:
+            return membership
+        membership.duties = wanted
+        membership.save(update_fields=["duties"])
+        _record_membership("membership.entrusted", principal, membership)
     return membership
 
 
@@ -181,6 +205,10 @@ def _record_membership(kind: str, principal: Principal, membership: Membership) 
         kind,
         subject=f"organisation:{membership.organisation_id}",
         actor=principal,
-        data={"person": str(membership.person_id), "role": str(membership.role)},
+        data={
+            "person": str(membership.person_id),
+            "role": str(membership.role),
+            "duties": list(membership.duties),
+        },
         parties=[membership.organisation_id],
     )

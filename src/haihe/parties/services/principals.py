@@ -16,12 +16,13 @@ LAST_USE_GRAIN = timedelta(minutes=1)
 
 def principal_of(person: Person, *, scopes: frozenset[str] | None = None) -> Principal:
     """Everything the policies need to know of ``person``, read afresh."""
-    memberships = person.memberships.values_list("organisation_id", "role")
+    memberships = list(person.memberships.values_list("organisation_id", "role", "duties"))
     grants = person.platform_grants.values_list("role", flat=True)
     return Principal(
         id=person.pk,
         name=str(person),
-        memberships=frozenset((org, Role(role)) for org, role in memberships),
+        memberships=frozenset((org, Role(role)) for org, role, _duties in memberships),
+        duties=frozenset((org, duty) for org, _role, duties in memberships for duty in duties),
         platform_roles=frozenset(PlatformRole(role) for role in grants),
         scopes=scopes,
     )

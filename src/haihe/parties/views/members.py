@@ -50,10 +50,13 @@ def listing(request: Request, slug: str) -> HttpResponse:
 def change(request: Request, slug: str, person_id: UUID) -> HttpResponse:
     """A member, and the form of their role."""
     membership = services.find_member(request.principal, slug, person_id)
-    form = RoleForm(request.POST or None, initial={"role": membership.role})
+    initial = {"role": membership.role, "duties": membership.duties}
+    form = RoleForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         with shown_on(form):
             services.change_role(request.principal, slug, person_id, form.cleaned_data["role"])
+            if "duties" in form.cleaned_data:
+                services.entrust(request.principal, slug, person_id, form.cleaned_data["duties"])
             text = _("The role of %(name)s was changed.")
             messages.success(request, text % {"name": membership.person})
             return redirect("parties:members", slug)
