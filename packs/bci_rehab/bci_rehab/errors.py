@@ -207,9 +207,7 @@ class OfflineTaskUnknown(NotFound):
     """No off-line task of this name."""
 
     code: ClassVar[str] = "bci_rehab.offline_task_unknown"
-    template: ClassVar[str] = gettext_noop(
-        "There is no off-line task {name}. There are: {names}."
-    )
+    template: ClassVar[str] = gettext_noop("There is no off-line task {name}. There are: {names}.")
 
     name: str
     names: str
@@ -354,3 +352,108 @@ class NothingToExport(Refused):
 
     path: str
     reason: str
+
+
+# --- clinic --------------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True, eq=False)
+class IntakeIncomplete(Invalid):
+    """A question of the checklist was left out."""
+
+    code: ClassVar[str] = "bci_rehab.intake_incomplete"
+    template: ClassVar[str] = gettext_noop(
+        "The intake is not complete: {missing} was not answered. Ask, and answer yes or no."
+    )
+
+    missing: str
+
+
+@dataclass(kw_only=True, eq=False)
+class ScoreImpossible(Invalid):
+    """A score that its scale does not have."""
+
+    code: ClassVar[str] = "bci_rehab.score_impossible"
+    template: ClassVar[str] = gettext_noop("{value} is no score of {scale}: {rule}.")
+
+    scale: str
+    value: float
+    rule: str
+
+
+@dataclass(kw_only=True, eq=False)
+class ConsentMissing(Refused):
+    """Nothing is prescribed, trained or recorded without consent in force."""
+
+    code: ClassVar[str] = "bci_rehab.consent_missing"
+    template: ClassVar[str] = gettext_noop(
+        "Patient {patient} has not consented to {purpose}, or has taken it back. Record the consent "
+        "first."
+    )
+
+    patient: str
+    purpose: str
+
+
+@dataclass(kw_only=True, eq=False)
+class IntakeMissing(Refused):
+    """Nothing is prescribed before contraindications were asked about."""
+
+    code: ClassVar[str] = "bci_rehab.intake_missing"
+    template: ClassVar[str] = gettext_noop(
+        "Patient {patient} has no intake. Fill in the checklist of contraindications first."
+    )
+
+    patient: str
+
+
+@dataclass(kw_only=True, eq=False)
+class Contraindicated(Refused):
+    """An answer of the intake keeps the patient from this kind of training."""
+
+    code: ClassVar[str] = "bci_rehab.contraindicated"
+    template: ClassVar[str] = gettext_noop(
+        "Patient {patient} may not be trained with {modality}: the intake says {answers}. Choose "
+        "another kind of training, or ask a physician and fill in a new intake."
+    )
+
+    patient: str
+    modality: str
+    answers: str
+
+
+@dataclass(kw_only=True, eq=False)
+class PrescriptionActive(Conflict):
+    """A patient has one prescription in force."""
+
+    code: ClassVar[str] = "bci_rehab.prescription_active"
+    template: ClassVar[str] = gettext_noop(
+        "Patient {patient} has an active prescription. End it before prescribing another."
+    )
+
+    patient: str
+
+
+@dataclass(kw_only=True, eq=False)
+class PatientClosed(Refused):
+    """A record that was closed takes nothing more."""
+
+    code: ClassVar[str] = "bci_rehab.patient_closed"
+    template: ClassVar[str] = gettext_noop(
+        "The record of patient {patient} is closed. Open it again to go on."
+    )
+
+    patient: str
+
+
+@dataclass(kw_only=True, eq=False)
+class IdentitySealed(Corrupt):
+    """The seal of a patient's identity does not open with the installation's key."""
+
+    code: ClassVar[str] = "bci_rehab.identity_sealed"
+    template: ClassVar[str] = gettext_noop(
+        "The identity of patient {patient} does not open: the key in keys/bci_rehab_identity is "
+        "another one, or the row was changed. Restore the key from the backup."
+    )
+
+    patient: str

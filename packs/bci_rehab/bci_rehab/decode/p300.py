@@ -1,0 +1,100 @@
+"""Decoders of the P300: whether the patient waited for what was just shown.
+
+Epochs are microvolts of shape (epochs, channels, samples), from the event on. Filters that curve
+the phase bend the potential; give epochs of a linear-phase or a very wide filter.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pyriemann.estimation import XdawnCovariances
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from bci_rehab.decode.covariance import Floats, Labels, Tangent, banded
+from bci_rehab.errors import WindowsUnusable
+
+BAND_HZ = (0.5, 20.0)
+EPOCH_S = 0.8
+
+
+def xdawn_decoder(*, components: int = 4) -> Pipeline:
+    """Xdawn covariances, tangent space and logistic regression (Barachant and Congedo 2014)."""
+    return make_pipeline(
+        Flat(),
+        XdawnCovariances(components, estimator="oas"),
+        Tangent(),
+        LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000),
+    )
+
+
+def default_decoder() -> VotingClassifier:
+    """What a session uses: the mean probability of two readings of an epoch.
+
+    Covariances say how alike an epoch is to the mean answer whatever its size; the regularised
+    linear reading of its course (Blankertz 2011) follows the sizes at each instant.
+    """
+    course = make_pipeline(
+        Flat(),
+        Course(),
+        LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=(0.5, 0.5)),
+    )
+    return VotingClassifier([("xdawn", xdawn_decoder()), ("course", course)], voting="soft")
+
+
+def epochs(
+    samples: Floats, onsets: ArrayLike, *, rate_hz: float, length_s: float = EPOCH_S
+) -> tuple[Floats, Labels]:
+    """Cut epochs from samples of shape (channels, samples).
+
+    Returns
+    -------
+    epochs : ndarray, shape (kept, channels, samples)
+    kept : ndarray of int
+        Which onsets have a whole epoch.
+    """
+    length = round(length_s * rate_hz)
+    first = np.asarray(onsets, dtype=np.int64)
+    kept = np.flatnonzero((first >= 0) & (first + length <= samples.shape[-1]))
+    if not len(kept):
+        raise WindowsUnusable(reason="no event has a whole epoch within the recording")
+    cut = np.stack([samples[:, start : start + length] for start in first[kept]])
+    return np.asarray(cut, dtype=np.float64), kept
+
+
+class Flat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Windows without their band axis, which must be single."""
+
+    def fit(self, windows: ArrayLike, labels: Any = None) -> Self:
+        """Nothing is learned."""
+        self.fitted_ = True
+        return self
+
+    def transform(self, windows: ArrayLike) -> Floats:
+        """Shape (windows, channels, samples)."""
+        array = banded(windows)
+        if array.shape[1] != 1:
+            raise WindowsUnusable(reason=f"they have {array.shape[1]} bands; this takes one")
+        return array[:, 0]
+
+
+class Course(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """The course of each channel, of unit size: a blink must not outweigh all other epochs."""
+
+    def fit(self, windows: Floats, labels: Any = None) -> Self:
+        """Nothing is learned."""
+        self.fitted_ = True
+        return self
+
+    def transform(self, windows: Floats) -> Floats:
+        """Shape (windows, channels x samples)."""
+        centred = windows - windows.mean(axis=-1, keepdims=True)
+        size = centred.std(axis=-1, keepdims=True)
+        scaled: Floats = centred / np.maximum(size, np.finfo(np.float64).tiny)
+        return scaled.reshape(len(scaled), -1)

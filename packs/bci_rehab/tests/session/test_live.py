@@ -1,0 +1,528 @@
+"""The loop of a session, with a clock that is the test's own: nothing here waits."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from bci_rehab.errors import RecorderFailed, SourceFailed
+from bci_rehab.session.deadman import DeadMan
+from bci_rehab.session.decoding import Decision
+from bci_rehab.session.drivers.sham import Yoke, YokedTrial
+from bci_rehab.session.engine import Engine
+from bci_rehab.session.host_status import HostState, HostStatus, Transition
+from bci_rehab.session.interlock import Fault, Interlock, Limits, StopReason
+from bci_rehab.session.live import LiveSession
+from bci_rehab.session.plan import Phase, SegmentKind, SessionPlan, Side, Timings
+from bci_rehab.session.ports import Parts
+from bci_rehab.session.record_format import RecordKind, json_payload, read_recording
+from bci_rehab.session.recorder import Recorder, RecorderStatus
+from bci_rehab.session.resume import resumed_engine
+from bci_rehab.signal.blocks import Block, Channel, StreamInfo
+from bci_rehab.signal.verdicts import Code, Finding, Health
+
+INFO = StreamInfo(
+    name="fake", source_id="fake", rate_hz=1000.0, channels=(Channel(name="C3"), Channel(name="C4"))
+)
+FAST = Timings(
+    check_s=0.5, rest_s=0.2, fixation_s=0.2, cue_s=0.2, active_s=1.0, feedback_s=0.5,
+    pause_least_s=0.1, pause_most_s=0.2, break_s=0.3,
+)  # fmt: skip
+PLAN = SessionPlan(calibration_runs=1, feedback_runs=1, trials_per_side=2, timings=FAST, seed=5)
+
+
+class World:
+    """All parts of a session, faked at the edges, under one clock; `now_s` is that clock."""
+
+    def __init__(self, plan=PLAN, *, yoke=None, side=None, recorder=None, engine=None):
+        self.now_s = 100.0
+        self.first = 0
+        self.broken = None  # what `read` raises
+        self.silent = False
+        self.findings = ()
+        self.decoder_fault = None
+        self.decoder_stuck_s = None
+        self.pending = []
+        self.page = True
+        self.records = []
+        self.blocks = []
+        self.full = False
+        self.sent = []
+        self.man = DeadMan(Limits())
+        self.level = 0.0
+        self.transitions = []
+        self.messages = []
+        self.resets = 0
+        self.side = side or (lambda asked: asked)
+        self.recorder = recorder
+        self.engine = engine or Engine(plan)
+        self.interlock = Interlock(Limits())
+        self.live = LiveSession(
+            Parts(
+                info=INFO, source=self, watchdog=_Watch(self), engine=self.engine,
+                interlock=self.interlock, actuator=_Actuator(self), recorder=recorder or _Tape(self),
+                decoder=_Decoder(self), evidence=_Evidence(self), yoke=yoke,
+            ),
+            self.told,
+            clock=lambda: self.now_s,
+        )  # fmt: skip
+
+    def told(self, message):
+        self.messages.append(message)
+        if self.page:
+            self.live.heartbeat()
+
+    def read(self, timeout_s):
+        if self.broken is not None:
+            self.now_s += 0.004
+            raise self.broken
+        self.now_s += max(timeout_s, 0.0005)
+        count = int((self.now_s - 100.0) * 1000) - self.first
+        if count < 20 or self.silent:
+            return None
+        block = Block(
+            first=self.first, samples=np.full((count, 2), 7.0), device_s=np.arange(count) / 1e3,
+            host_s=self.now_s,
+        )  # fmt: skip
+        self.first += count
+        return block
+
+    def until(self, met, seconds=60.0):
+        end_s = self.now_s + seconds
+        while not met():
+            assert self.now_s < end_s, "it never came to that"
+            self.live.step()
+            if self.sent:
+                level = self.man.step(self.now_s, self.sent[-1]).level
+                if (level > 0) != (self.level > 0):
+                    self.transitions.append(
+                        Transition(number=len(self.transitions) + 1, at_s=self.now_s, level=level)
+                    )
+                self.level = level
+
+    def passes(self, seconds):
+        end_s = self.now_s + seconds
+        self.until(lambda: self.now_s >= end_s)
+
+    def feedback(self):
+        """Run up to the feedback run and arm."""
+        self.live.ask("begin")
+        self.until(lambda: self.engine.segment.kind is SegmentKind.FEEDBACK)
+        self.live.ask("arm", by="therapist 1")
+        self.until(lambda: self.interlock.armed)
+
+    def moving(self):
+        self.feedback()
+        self.until(lambda: self.level > 0.0)
+
+    def of(self, kind):
+        return [body for k, body, _ in self.records if k is kind]
+
+
+class _Watch:
+    def __init__(self, world):
+        self.world, self.last_s = world, world.now_s
+
+    def feed(self, block):
+        self.last_s = block.host_s
+
+    def health(self, now_s):
+        return Health(
+            verdicts=self.world.findings, age_s=now_s - self.last_s, lost_share=0.0, bad_channels=0
+        )
+
+
+class _Decoder:
+    def __init__(self, world):
+        self.world = world
+
+    def submit(self, block):
+        if self.world.decoder_stuck_s is None:
+            self.world.pending.append(block)
+
+    def poll(self):
+        made = [
+            Decision(end=b.end, log_odds={"right": 1.0}, clean=True, host_s=b.host_s, took_s=0.001)
+            for b in self.world.pending
+        ]
+        self.world.pending.clear()
+        return made
+
+    def age_s(self, now_s):
+        stuck_s = self.world.decoder_stuck_s
+        return 0.0 if stuck_s is None else now_s - stuck_s
+
+    def fault(self):
+        return self.world.decoder_fault
+
+
+class _Evidence:
+    """Sure after a third of a second of each trial."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def update(self, decision):
+        state = self.world.engine.state
+        if state.phase is Phase.ACTIVE and self.world.now_s - state.begins_s > 0.3:
+            return self.world.side(self.world.engine.cue.side)
+        return None
+
+    def reset(self):
+        self.world.resets += 1
+
+    def value(self):
+        return {"right": float("inf"), "left": 0.25}
+
+
+class _Actuator:
+    def __init__(self, world):
+        self.world, self.seen = world, 0
+
+    def renew(self, permit):
+        self.world.sent.append(permit)
+
+    def status(self):
+        return HostStatus(state=HostState.READY, stamp_s=self.world.now_s, level=self.world.level)
+
+    def fault(self, now_s):
+        return None
+
+    def news(self):
+        fresh = self.world.transitions[self.seen :]
+        self.seen = len(self.world.transitions)
+        return fresh
+
+
+class _Tape:
+    def __init__(self, world):
+        self.world = world
+
+    def append(self, kind, body, *, at_s=None):
+        if self.world.full:
+            raise RecorderFailed(path="/disk/r", reason="No space left on device")
+        json_payload(body)
+        self.world.records.append((kind, body, at_s))
+
+    def append_block(self, block):
+        if self.world.full:
+            raise RecorderFailed(path="/disk/r", reason="No space left on device")
+        self.world.blocks.append(block)
+
+    def status(self):
+        return RecorderStatus(behind_s=0.0, unsynced_s=0.0, bytes_written=0, failure="")
+
+
+def test_a_session_runs_to_its_end_and_moves_the_hand_at_each_hit():
+    world = World()
+    world.feedback()
+    world.until(lambda: world.engine.state.ended == "finished")
+    assert world.engine.summary().hits == 2
+    assert [t.level for t in world.transitions] == [1.0, 0.0, 1.0, 0.0]
+    assert sum(len(b) for b in world.blocks) == world.first, "every sample is recorded"
+    assert world.resets == 8
+    events = [body["what"] for body in world.of(RecordKind.EVENT)]
+    assert events[0] == "began"
+    assert events[-1] == "finished"
+
+
+def test_unarmed_it_never_moves():
+    world = World()
+    world.live.ask("begin")
+    world.until(lambda: world.engine.state.ended)
+    assert world.engine.summary().hits == 2
+    assert world.transitions == []
+
+
+def test_an_emergency_stops_within_a_pass_and_the_trials_wait():
+    world = World()
+    world.moving()
+    world.live.ask("emergency", by="keyboard")
+    pressed_s = world.now_s
+    world.until(lambda: world.level == 0.0)
+    assert world.now_s - pressed_s < 0.02
+    assert world.engine.state.paused
+    world.passes(0.1)
+    stop = world.of(RecordKind.STOP)[-1]
+    assert stop["reason"] == "emergency_key"
+    assert 0.0 <= stop["latency_ms"] < 20.0
+    world.live.ask("resume")
+    world.passes(3.0)
+    assert world.level == 0.0, "going on is not arming"
+    world.live.ask("arm")
+    world.until(lambda: world.level > 0.0)
+
+
+def silent(world):
+    world.silent = True
+
+
+def closed(world):
+    world.page = False
+
+
+def stuck(world):
+    world.decoder_stuck_s = world.now_s
+
+
+def failed(world):
+    world.decoder_fault = Fault(
+        reason=StopReason.DECODER_FAILED, cause_s=world.now_s, detail="LinAlgError"
+    )
+
+
+def full(world):
+    world.full = True
+
+
+def unplugged(world):
+    world.broken = SourceFailed(source="fake", reason="the cable")
+
+
+def frozen(world):
+    world.findings = (Finding(code=Code.FROZEN, value=0.2),)
+
+
+def restarted(world):
+    world.findings = (Finding(code=Code.RESTARTED, value=9e5),)
+
+
+@pytest.mark.parametrize(
+    ("accident", "reason"),
+    [
+        (silent, StopReason.DATA_STALE),
+        (closed, StopReason.PAGE_CLOSED),
+        (stuck, StopReason.DECODER_LATE),
+        (failed, StopReason.DECODER_FAILED),
+        (full, StopReason.RECORDER_FAILED),
+        (unplugged, StopReason.DATA_STALE),
+        (frozen, StopReason.DATA_STALE),
+        (restarted, StopReason.SOURCE_CHANGED),
+    ],
+)
+def test_each_accident_stops_the_hand_within_its_time_and_pauses_the_trials(accident, reason):
+    world = World()
+    world.moving()
+    accident(world)
+    began_s = world.now_s
+    world.until(lambda: world.level == 0.0)
+    assert world.now_s - began_s <= 0.25
+    assert world.interlock.stops[-1].reason is reason
+    assert world.engine.state.paused
+    world.passes(1.0)
+    assert world.level == 0.0
+    assert world.messages[-1]["actuator"]["why_off"] == reason.value
+
+
+def test_calibration_needs_no_decoder_but_a_page_and_a_signal():
+    world = World()
+    failed(world)
+    world.live.ask("begin")
+    world.until(lambda: world.engine.segment.kind is SegmentKind.CALIBRATION)
+    world.passes(1.0)
+    assert not world.engine.state.paused
+    closed(world)
+    world.until(lambda: world.engine.state.paused)
+
+
+def test_the_check_waits_for_a_good_signal_and_for_nothing_else():
+    world = World()
+    closed(world)
+    failed(world)
+    frozen(world)
+    world.live.ask("begin")
+    world.passes(3.0)
+    assert world.engine.segment.kind is SegmentKind.CHECK
+    world.findings = ()
+    world.until(lambda: world.engine.segment.kind is not SegmentKind.CHECK)
+
+
+def test_what_is_not_allowed_is_told_and_not_raised():
+    world = World()
+    world.live.ask("resume")
+    world.page = False
+    world.live.ask("arm")
+    world.passes(0.1)
+    resume, arm = world.of(RecordKind.NOTE)
+    assert "cannot resume" in resume["refused"]
+    assert "page_closed" in arm["refused"]
+    with pytest.raises(AssertionError):
+        world.live.ask("launch")
+
+
+def test_messages_come_every_50_ms_as_strict_json_and_carry_the_signal_without_a_gap():
+    world = World()
+    world.feedback()
+    world.passes(1.0)
+    last = world.messages[-10:]
+    steps = np.diff([m["at_s"] for m in last])
+    assert np.all((steps >= 0.049) & (steps <= 0.06))
+    for before, after in pairwise(last):
+        rows = len(before["signal"]["microvolts"])
+        assert after["signal"]["first"] == before["signal"]["first"] + 4 * rows
+    assert last[-1]["signal"]["microvolts"][0] == [7.0, 7.0]
+    assert last[-1]["evidence"] == {"right": None, "left": 0.25}
+    assert last[-1]["health"]["channels"] == {"C3": "good", "C4": "good"}
+    assert last[-1]["latency"]["screen"]["p99_ms"] <= 80.0
+    for message in world.messages:
+        json.dumps(message, allow_nan=False)
+
+
+def test_a_decoder_that_says_the_opposite_is_stopped_after_some_trials():
+    other = {Side.RIGHT: Side.LEFT, Side.REST: Side.RIGHT}
+    plan = replace(PLAN, calibration_runs=0, trials_per_side=20)
+    world = World(plan, side=lambda asked: other[asked])
+    world.feedback()
+    world.until(lambda: world.engine.state.paused)
+    assert world.interlock.stops[-1].reason is StopReason.DECODER_CONTRADICTS
+    assert world.engine.summary().trials == 14
+    assert world.transitions == []
+
+
+def test_a_sham_session_moves_by_the_other_recording_and_does_not_say_so():
+    yoke = Yoke(
+        [
+            YokedTrial(side="right", after_s=0.9, decided="right"),
+            YokedTrial(side="right", after_s=None, decided=None),
+            YokedTrial(side="rest", after_s=None, decided=None),
+        ]
+    )
+    world, own = World(yoke=yoke), World()
+    for each in (world, own):
+        each.feedback()
+        each.until(lambda each=each: each.engine.state.ended)
+    result = [r for r in world.engine.state.results if r.outcome is not None]
+    right = [r for r in result if r.side is Side.RIGHT]
+    assert right[0].after_s == pytest.approx(0.9, abs=0.05)
+    assert right[1].decided is None
+    assert world.of(RecordKind.DECISION), "the patient's own decisions are recorded all the same"
+    assert set(world.messages[-1]) == set(own.messages[-1])
+    assert "sham" not in json.dumps(world.messages).lower()
+    assert "yoke" not in json.dumps(world.messages).lower()
+
+
+def test_the_end_of_the_loop_is_the_end_of_the_permit():
+    world = World()
+    world.moving()
+    world.live.run(until=lambda: True)
+    assert world.sent[-1].level == 0.0
+    assert world.sent[-1].reason is StopReason.SESSION_ENDED
+
+
+def test_a_loop_that_fails_leaves_no_permit_behind():
+    world = World()
+    world.moving()
+    world.broken = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        world.live.run(until=lambda: False)
+    assert world.sent[-1].level == 0.0
+
+
+def test_a_session_goes_on_from_its_recording(tmp_path):
+    recorder = Recorder.create(tmp_path / "r", INFO, {"plan": PLAN.to_json()})
+    world = World(recorder=recorder)
+    world.moving()
+    recorder.close()
+    engine = resumed_engine(tmp_path / "r")
+    assert engine.state == world.engine.state
+    again = World(engine=engine)
+    again.live.ask("recover")
+    again.passes(0.3)
+    again.live.ask("resume")
+    again.live.ask("arm")
+    again.until(lambda: again.engine.state.ended)
+    assert again.engine.summary().trials == 4
+    read = read_recording(tmp_path / "r")
+    assert sum(len(b) for b in read.blocks) == world.first
+    assert read.of(RecordKind.CLOCK)
+    assert read.of(RecordKind.HEALTH)
+
+
+def test_what_a_decoder_says_after_it_was_stuck_is_recorded_and_not_used():
+    world = World()
+    world.feedback()
+    world.until(lambda: world.engine.state.phase is Phase.CUE)
+    old = Decision(end=1, log_odds={}, clean=True, host_s=world.now_s, took_s=2.0)
+    world.until(lambda: world.engine.state.phase is Phase.ACTIVE)
+    world.passes(0.35)
+    world.side = lambda asked: Side.RIGHT
+    stale = replace(old, host_s=world.now_s - 1.0)
+    world.live.parts.evidence = _Trusting()
+    world.live.parts.decoder.poll = lambda: [stale]
+    world.passes(0.1)
+    assert world.engine.state.outcome is None or world.engine.state.results[-1].after_s < 0.35
+    assert world.of(RecordKind.DECISION)[-1]["took_s"] == 2.0
+
+
+class _Trusting:
+    def update(self, decision):
+        raise AssertionError("a decision of the past was taken for evidence")
+
+    def reset(self):
+        pass
+
+    def value(self):
+        return {}
+
+
+def test_a_part_that_failed_is_replaced_and_the_session_goes_on():
+    world = World()
+    world.moving()
+    failed(world)
+    full(world)
+    world.until(lambda: world.level == 0.0)
+    fresh = World()
+    world.decoder_fault, world.full = None, False
+    world.live.replace(decoder=_Decoder(world), recorder=_Tape(fresh))
+    world.passes(1.1)
+    assert not world.interlock.armed
+    world.live.ask("resume")
+    world.live.ask("arm")
+    world.until(lambda: world.level > 0.0)
+    assert fresh.of(RecordKind.EVENT)
+
+
+def test_replacing_a_part_of_a_moving_session_stops_it_first():
+    world = World()
+    world.moving()
+    world.live.replace(decoder=_Decoder(world))
+    world.until(lambda: world.level == 0.0)
+    assert world.interlock.stops[-1].reason is StopReason.PART_REPLACED
+
+
+def test_a_source_that_comes_back_is_armed_again_by_a_person_only():
+    world = World()
+    world.moving()
+    unplugged(world)
+    world.until(lambda: world.level == 0.0)
+    world.broken = None
+    world.passes(2.0)
+    assert world.level == 0.0
+    world.live.ask("resume")
+    world.live.ask("arm")
+    world.until(lambda: world.level > 0.0)
+
+
+def test_a_stop_while_it_rests_has_no_latency():
+    world = World()
+    world.moving()
+    # Its process refuses to move, for the dose, though it is permitted to.
+    world.man._must_release = True
+    world.man._turn_off(world.now_s, None, StopReason.DUTY_EXCEEDED)
+    world.until(lambda: world.level == 0.0)
+    world.passes(0.1)
+    world.live.ask("stop")
+    world.passes(0.1)
+    assert world.interlock.stops[-1].latency_ms == 0.0
+
+
+def test_what_the_actuators_own_process_stopped_is_stopped_here_as_well():
+    world = World()
+    world.moving()
+    world.transitions.append(
+        Transition(number=99, at_s=world.now_s, level=0.0, reason=StopReason.PERMIT_LATE)
+    )
+    world.passes(0.05)
+    assert not world.interlock.armed
+    assert world.interlock.stops[-1].reason is StopReason.PERMIT_LATE
