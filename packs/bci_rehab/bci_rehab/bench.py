@@ -23,6 +23,7 @@ from haihe.packs import RawPredictions, judge
 app = typer.Typer(help="Decoders, live path and interlock of the rehabilitation pack.")
 VARIABLE = "HAIHE_SHARED"
 AREA = "auc"
+WINDOWS = "_window"
 DIGITS = 4
 
 
@@ -88,7 +89,7 @@ def as_raw(said: Said) -> RawPredictions:
         metric="roc_auc" if said.metric == AREA else "accuracy",
         truth=truth == said.classes[-1] if said.metric == AREA else truth,
         predicted=_answers(said, said.predictions, slice(None), ids),
-        groups=_by_id(said.predictions.ids, said.predictions.groups, ids),
+        groups=_groups(said, ids),
         shuffled=[_answers(said, said.shuffled, turn, ids) for turn in turns],
     )
 
@@ -107,6 +108,14 @@ def _answers(said: Said, table: Predictions, rows: Any, ids: list[str]) -> Any:
         scores = table.scores[rows]
         values = scores[:, -1] - np.logaddexp.reduce(scores[:, :-1], axis=1)
     return _by_id(table.ids[rows], values, ids)
+
+
+def _groups(said: Said, ids: list[str]) -> Any:
+    """Whose errors go together: a subject's; where there is one subject, a trial's windows."""
+    subjects = _by_id(said.predictions.ids, said.predictions.groups, ids)
+    if len(np.unique(subjects)) > 1:
+        return subjects
+    return np.array([row.rpartition("/")[0] if WINDOWS in said.task else row for row in ids])
 
 
 def _by_id(found: Any, values: Any, ids: list[str]) -> Any:

@@ -387,8 +387,8 @@ class ConsentMissing(Refused):
 
     code: ClassVar[str] = "bci_rehab.consent_missing"
     template: ClassVar[str] = gettext_noop(
-        "Patient {patient} has not consented to {purpose}, or has taken it back. Record the consent "
-        "first."
+        "Patient {patient} has not consented to {purpose}, or has taken it back. Record the "
+        "consent first."
     )
 
     patient: str

@@ -168,8 +168,12 @@ class ActionRule(Part):
 
 
 class MenuItem(Part):
-    """An entry of the portal's menu: the name of an address, and an icon of the portal's set."""
+    """An entry of the portal's menu: the name of an address, and an icon of the portal's set.
 
+    It is shown to those who have one of the ``duties``; to everybody, if it names none.
+    """
+
+    duties: tuple[Name, ...] = ()
     url: Line
     title: Text
     icon: Line

@@ -7,7 +7,7 @@ policies; all of it is read from manifests and files, before any code of a pack 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from haihe.kernel.settings import load_settings
 from haihe.packs.discovery import PackSource, installed_packs
 from haihe.packs.domain import MenuItem, Portal, Text
 from haihe.packs.errors import ManifestInvalid
-from haihe.policy.domain import ACTIONS, DUTIES, PACKS_SCOPE, Duty
+from haihe.policy.domain import ACTIONS, DUTIES, PACKS_SCOPE, Duty, Principal
 from haihe.policy.services import BROUGHT_POLICIES
 
 
@@ -40,10 +40,14 @@ class PackPortal:
         """The module of its addresses."""
         return f"{self.portal.app}.urls"
 
-    @property
-    def menu(self) -> Sequence[MenuItem]:
-        """Its entries of the portal's menu."""
-        return self.portal.menu
+    def menu_for(self, principal: Principal) -> list[MenuItem]:
+        """Its entries of the portal's menu that are for this visitor."""
+        held = {duty for _organisation, duty in principal.duties}
+        return [
+            item
+            for item in self.portal.menu
+            if not item.duties or held & {f"{self.source.name}.{duty}" for duty in item.duties}
+        ]
 
     def policy_text(self) -> str:
         """Its policies, which may speak of its own actions only.

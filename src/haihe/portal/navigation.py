@@ -137,15 +137,18 @@ def sections(path: str, principal: Principal = ANONYMOUS) -> list[Section]:
         Section(
             group.label, links([item for item in group.items if _is_for(principal, item)], path)
         )
-        for group in [*NAVIGATION[:BEFORE_PACKS], _of_packs(), *NAVIGATION[BEFORE_PACKS:]]
+        for group in [*NAVIGATION[:BEFORE_PACKS], _of_packs(principal), *NAVIGATION[BEFORE_PACKS:]]
     ]
     return [section for section in found if section.links]
 
 
-def _of_packs() -> Group:
-    """The entries that packs bring, in the reader's language."""
-    brought = [entry for portal in pack_portals() for entry in portal.menu]
-    items = [Item(entry.url, spoken(entry.title), entry.icon) for entry in brought]
+def _of_packs(principal: Principal) -> Group:
+    """The entries that packs bring for this visitor, in the visitor's language."""
+    items = [
+        Item(entry.url, spoken(entry.title), entry.icon)
+        for brought in pack_portals()
+        for entry in brought.menu_for(principal)
+    ]
     return Group(_("AI+ scenarios"), items)
 
 

@@ -104,7 +104,9 @@ class PrescriptionForm(Refusable):
 
     modality = forms.ChoiceField(label=_("Kind of training"), choices=MODALITIES)
     side = forms.ChoiceField(label=_("Hand"), choices=SIDES)
-    sessions = forms.IntegerField(label=_("Sessions"), min_value=1, max_value=200, initial=12)
+    sessions = forms.IntegerField(
+        label=_("Number of sessions"), min_value=1, max_value=200, initial=12
+    )
     minutes = forms.IntegerField(
         label=_("Minutes a session"), min_value=5, max_value=120, initial=40
     )

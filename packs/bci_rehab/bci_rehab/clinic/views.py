@@ -52,18 +52,19 @@ OUTCOMES = (
 def patients(request: Request) -> HttpResponse:
     """The patients whom the visitor attends."""
     form = PatientSearch(request.GET)
-    wanted = form.cleaned_data if form.is_valid() else {"text": "", "closed": False}
+    narrowed = form.cleaned_data if form.is_valid() else {}
+    text = str(narrowed.get("text", ""))
     rows = services.list_patients(request.principal)
-    if wanted["text"]:
-        rows = rows.filter(pseudonym__icontains=wanted["text"])
-    if not wanted["closed"]:
+    if text:
+        rows = rows.filter(pseudonym__icontains=text)
+    if not narrowed.get("closed"):
         rows = rows.filter(closed_at=None)
     if export_asked(request):
         exported = ({name: getattr(row, name) for name in COLUMNS} for row in rows)
         return export_table(request, exported, columns=COLUMNS, name="patients")
     context = {
         "form": form,
-        "is_narrowed": bool(wanted["text"]),
+        "is_narrowed": bool(text),
         "page": paginate(rows, cursor=request.GET.get("cursor")),
         "may_enrol": bool(services.clinics_of(request.principal, services.THERAPIST)),
         "as_of": now(),

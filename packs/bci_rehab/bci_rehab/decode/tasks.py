@@ -7,6 +7,7 @@ chance, or something other than the labels' meaning leaks into the test data.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -258,7 +259,7 @@ def _crossed(
         test = folds == fold
         taught = subject.labels[~test]
         if permutation:
-            rng = np.random.default_rng((seed, permutation, number))
+            rng = _rng(seed, permutation, subject, number)
             taught = _permuted(taught, subject.trials[~test], rng)
         if len(np.unique(taught)) < 2:
             raise FolderUnsuitable(
@@ -281,8 +282,14 @@ def _untrained(
     columns = np.searchsorted(labels, estimator.classes_)
     scores[:, columns] = estimator.decision_function(subject.samples)
     if permutation:
-        scores = np.random.default_rng((seed, permutation)).permutation(scores)
+        scores = _rng(seed, permutation, subject).permutation(scores)
     return _table(subject, subject.folds, labels, scores, permutation)
+
+
+def _rng(seed: int, permutation: int, subject: Windows, fold: int = 0) -> np.random.Generator:
+    """One for each subject: recordings of one design would otherwise share their luck."""
+    name = zlib.crc32(subject.subject.encode())
+    return np.random.default_rng((seed, permutation, fold, name))
 
 
 def _permuted(labels: Labels, trials: Labels, rng: np.random.Generator) -> Labels:

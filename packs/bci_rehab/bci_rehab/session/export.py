@@ -189,8 +189,7 @@ def to_bids(
         },
         verbose="ERROR",
     )
-    written: Path = path.copy().update(suffix="eeg", extension=".vhdr").fpath
-    return written
+    return Path(path.copy().update(suffix="eeg", extension=".vhdr").fpath)
 
 
 @dataclass(frozen=True, kw_only=True)

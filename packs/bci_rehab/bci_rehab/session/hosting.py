@@ -80,7 +80,7 @@ def serve(make_driver: MakeDriver, limits: Limits, files: HostFiles, session_pid
 
 def stand_by(make_driver: MakeDriver, limits: Limits, files: HostFiles, session_pid: int) -> None:
     """Whenever the host's heartbeat is old, or it says that it failed, turn off in its place."""
-    del limits, session_pid  # it outlives the session: the host's word alone counts
+    del limits
     stopping = _stop_on_signal()
     own, host = Slot(files.standby), Slot(files.status)
     write_status(own, HostStatus(state=HostState.READY, stamp_s=time.monotonic()))
@@ -90,8 +90,11 @@ def stand_by(make_driver: MakeDriver, limits: Limits, files: HostFiles, session_
         age_s = time.monotonic() - status.stamp_s
         if status.state is HostState.CLOSED:
             return
-        gone = status.state is HostState.FAILED or age_s > HEARTBEAT_S
-        if status.state is not HostState.OPENING and gone and not turned_off:
+        opened = status.state is not HostState.OPENING
+        if not opened and os.getppid() != session_pid:
+            return  # the session died before there was anything to turn off
+        gone = opened and (status.state is HostState.FAILED or age_s > HEARTBEAT_S)
+        if gone and not turned_off:
             _turn_off_anew(make_driver, own)
         # A host that was only late goes on, off, and is watched again.
         turned_off = gone

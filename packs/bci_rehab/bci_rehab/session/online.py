@@ -102,8 +102,18 @@ def measure_online(
             acquisition.stop()
             decoder.close()
             actuator.close()
-        read = read_recording(folder / "recording")
-        size = (folder / "recording").stat().st_size
+        return _result(live, folder / "recording", took_s, before, after)
+
+
+def _result(
+    live: LiveSession,
+    path: Path,
+    took_s: float,
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+) -> Online:
+    read, info = read_recording(path), live.parts.info
+    size = path.stat().st_size
     decision, screen = live.to_decision.summary(0.0), live.to_screen.summary(0.0)
     took = sorted(record.body["took_s"] for record in read.of(RecordKind.DECISION))
     made = read.blocks[-1].end - read.blocks[0].first

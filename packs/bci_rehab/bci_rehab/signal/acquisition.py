@@ -18,12 +18,11 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from haihe.packs import HaiheError
-
 from bci_rehab.errors import SourceClosed, SourceFailed
 from bci_rehab.signal.blocks import StreamInfo
 from bci_rehab.signal.ring import Phase, RingReader, RingWriter
 from bci_rehab.signal.sources import Source
+from haihe.packs import HaiheError
 
 READ_S = 0.02
 FIFO_PRIORITY = 10

@@ -124,3 +124,23 @@ def test_a_duty_is_given_on_the_members_page(clinic: Clinic) -> None:
     assert page.count("EEG technician") == 2
     refused = client.post(address, {"role": "member", "duties": ["bci_rehab.surgeon"]})
     assert refused.status_code == 422
+
+
+def test_the_menu_has_what_one_is_entrusted_with(clinic: Clinic) -> None:
+    entries = {"/bci-rehab/patients": "Rehabilitation", "/bci-rehab/outcomes": "outcomes"}
+    shown = {
+        name: [address for address in entries if f'href="{address}"' in page]
+        for name, page in (
+            (name, seen_by(principal).get("/packs").content.decode())
+            for name, principal in (
+                ("owner", clinic.owner),
+                ("therapist", clinic.therapist),
+                ("researcher", clinic.researcher),
+            )
+        )
+    }
+    assert shown == {
+        "owner": [],
+        "therapist": ["/bci-rehab/patients"],
+        "researcher": ["/bci-rehab/outcomes"],
+    }

@@ -6,212 +6,17 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from bci_rehab.errors import RecorderFailed, SourceFailed
-from bci_rehab.session.deadman import DeadMan
+from bci_rehab.errors import SourceFailed
 from bci_rehab.session.decoding import Decision
 from bci_rehab.session.drivers.sham import Yoke, YokedTrial
-from bci_rehab.session.engine import Engine
-from bci_rehab.session.host_status import HostState, HostStatus, Transition
-from bci_rehab.session.interlock import Fault, Interlock, Limits, StopReason
-from bci_rehab.session.live import LiveSession
-from bci_rehab.session.plan import Phase, SegmentKind, SessionPlan, Side, Timings
-from bci_rehab.session.ports import Parts
-from bci_rehab.session.record_format import RecordKind, json_payload, read_recording
-from bci_rehab.session.recorder import Recorder, RecorderStatus
+from bci_rehab.session.host_status import Transition
+from bci_rehab.session.interlock import Fault, StopReason
+from bci_rehab.session.plan import Phase, SegmentKind, Side
+from bci_rehab.session.record_format import RecordKind, read_recording
+from bci_rehab.session.recorder import Recorder
 from bci_rehab.session.resume import resumed_engine
-from bci_rehab.signal.blocks import Block, Channel, StreamInfo
-from bci_rehab.signal.verdicts import Code, Finding, Health
-
-INFO = StreamInfo(
-    name="fake", source_id="fake", rate_hz=1000.0, channels=(Channel(name="C3"), Channel(name="C4"))
-)
-FAST = Timings(
-    check_s=0.5, rest_s=0.2, fixation_s=0.2, cue_s=0.2, active_s=1.0, feedback_s=0.5,
-    pause_least_s=0.1, pause_most_s=0.2, break_s=0.3,
-)  # fmt: skip
-PLAN = SessionPlan(calibration_runs=1, feedback_runs=1, trials_per_side=2, timings=FAST, seed=5)
-
-
-class World:
-    """All parts of a session, faked at the edges, under one clock; `now_s` is that clock."""
-
-    def __init__(self, plan=PLAN, *, yoke=None, side=None, recorder=None, engine=None):
-        self.now_s = 100.0
-        self.first = 0
-        self.broken = None  # what `read` raises
-        self.silent = False
-        self.findings = ()
-        self.decoder_fault = None
-        self.decoder_stuck_s = None
-        self.pending = []
-        self.page = True
-        self.records = []
-        self.blocks = []
-        self.full = False
-        self.sent = []
-        self.man = DeadMan(Limits())
-        self.level = 0.0
-        self.transitions = []
-        self.messages = []
-        self.resets = 0
-        self.side = side or (lambda asked: asked)
-        self.recorder = recorder
-        self.engine = engine or Engine(plan)
-        self.interlock = Interlock(Limits())
-        self.live = LiveSession(
-            Parts(
-                info=INFO, source=self, watchdog=_Watch(self), engine=self.engine,
-                interlock=self.interlock, actuator=_Actuator(self), recorder=recorder or _Tape(self),
-                decoder=_Decoder(self), evidence=_Evidence(self), yoke=yoke,
-            ),
-            self.told,
-            clock=lambda: self.now_s,
-        )  # fmt: skip
-
-    def told(self, message):
-        self.messages.append(message)
-        if self.page:
-            self.live.heartbeat()
-
-    def read(self, timeout_s):
-        if self.broken is not None:
-            self.now_s += 0.004
-            raise self.broken
-        self.now_s += max(timeout_s, 0.0005)
-        count = int((self.now_s - 100.0) * 1000) - self.first
-        if count < 20 or self.silent:
-            return None
-        block = Block(
-            first=self.first, samples=np.full((count, 2), 7.0), device_s=np.arange(count) / 1e3,
-            host_s=self.now_s,
-        )  # fmt: skip
-        self.first += count
-        return block
-
-    def until(self, met, seconds=60.0):
-        end_s = self.now_s + seconds
-        while not met():
-            assert self.now_s < end_s, "it never came to that"
-            self.live.step()
-            if self.sent:
-                level = self.man.step(self.now_s, self.sent[-1]).level
-                if (level > 0) != (self.level > 0):
-                    self.transitions.append(
-                        Transition(number=len(self.transitions) + 1, at_s=self.now_s, level=level)
-                    )
-                self.level = level
-
-    def passes(self, seconds):
-        end_s = self.now_s + seconds
-        self.until(lambda: self.now_s >= end_s)
-
-    def feedback(self):
-        """Run up to the feedback run and arm."""
-        self.live.ask("begin")
-        self.until(lambda: self.engine.segment.kind is SegmentKind.FEEDBACK)
-        self.live.ask("arm", by="therapist 1")
-        self.until(lambda: self.interlock.armed)
-
-    def moving(self):
-        self.feedback()
-        self.until(lambda: self.level > 0.0)
-
-    def of(self, kind):
-        return [body for k, body, _ in self.records if k is kind]
-
-
-class _Watch:
-    def __init__(self, world):
-        self.world, self.last_s = world, world.now_s
-
-    def feed(self, block):
-        self.last_s = block.host_s
-
-    def health(self, now_s):
-        return Health(
-            verdicts=self.world.findings, age_s=now_s - self.last_s, lost_share=0.0, bad_channels=0
-        )
-
-
-class _Decoder:
-    def __init__(self, world):
-        self.world = world
-
-    def submit(self, block):
-        if self.world.decoder_stuck_s is None:
-            self.world.pending.append(block)
-
-    def poll(self):
-        made = [
-            Decision(end=b.end, log_odds={"right": 1.0}, clean=True, host_s=b.host_s, took_s=0.001)
-            for b in self.world.pending
-        ]
-        self.world.pending.clear()
-        return made
-
-    def age_s(self, now_s):
-        stuck_s = self.world.decoder_stuck_s
-        return 0.0 if stuck_s is None else now_s - stuck_s
-
-    def fault(self):
-        return self.world.decoder_fault
-
-
-class _Evidence:
-    """Sure after a third of a second of each trial."""
-
-    def __init__(self, world):
-        self.world = world
-
-    def update(self, decision):
-        state = self.world.engine.state
-        if state.phase is Phase.ACTIVE and self.world.now_s - state.begins_s > 0.3:
-            return self.world.side(self.world.engine.cue.side)
-        return None
-
-    def reset(self):
-        self.world.resets += 1
-
-    def value(self):
-        return {"right": float("inf"), "left": 0.25}
-
-
-class _Actuator:
-    def __init__(self, world):
-        self.world, self.seen = world, 0
-
-    def renew(self, permit):
-        self.world.sent.append(permit)
-
-    def status(self):
-        return HostStatus(state=HostState.READY, stamp_s=self.world.now_s, level=self.world.level)
-
-    def fault(self, now_s):
-        return None
-
-    def news(self):
-        fresh = self.world.transitions[self.seen :]
-        self.seen = len(self.world.transitions)
-        return fresh
-
-
-class _Tape:
-    def __init__(self, world):
-        self.world = world
-
-    def append(self, kind, body, *, at_s=None):
-        if self.world.full:
-            raise RecorderFailed(path="/disk/r", reason="No space left on device")
-        json_payload(body)
-        self.world.records.append((kind, body, at_s))
-
-    def append_block(self, block):
-        if self.world.full:
-            raise RecorderFailed(path="/disk/r", reason="No space left on device")
-        self.world.blocks.append(block)
-
-    def status(self):
-        return RecorderStatus(behind_s=0.0, unsynced_s=0.0, bytes_written=0, failure="")
+from bci_rehab.signal.verdicts import Code, Finding
+from session_world import INFO, PLAN, FakeDecoder, FakeTape, World
 
 
 def test_a_session_runs_to_its_end_and_moves_the_hand_at_each_hit():
@@ -474,7 +279,7 @@ def test_a_part_that_failed_is_replaced_and_the_session_goes_on():
     world.until(lambda: world.level == 0.0)
     fresh = World()
     world.decoder_fault, world.full = None, False
-    world.live.replace(decoder=_Decoder(world), recorder=_Tape(fresh))
+    world.live.replace(decoder=FakeDecoder(world), recorder=FakeTape(fresh))
     world.passes(1.1)
     assert not world.interlock.armed
     world.live.ask("resume")
@@ -486,7 +291,7 @@ def test_a_part_that_failed_is_replaced_and_the_session_goes_on():
 def test_replacing_a_part_of_a_moving_session_stops_it_first():
     world = World()
     world.moving()
-    world.live.replace(decoder=_Decoder(world))
+    world.live.replace(decoder=FakeDecoder(world))
     world.until(lambda: world.level == 0.0)
     assert world.interlock.stops[-1].reason is StopReason.PART_REPLACED
 
