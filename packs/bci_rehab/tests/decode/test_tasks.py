@@ -9,7 +9,7 @@ import pytest
 from bci_rehab.decode import recordings as folders
 from bci_rehab.decode import tasks
 from bci_rehab.errors import FolderUnsuitable, OfflineTaskUnknown
-from tests_decode_scores import scored
+from decode_scores import scored
 
 
 def _exo(folder: Path, name: str, seed: int, *, shift: int = 0) -> None:
