@@ -87,17 +87,17 @@ def main() -> int:
             both = f"{usual} and not sqlite"
             results.append(pytest("PostgreSQL", *parallel, "tests", "-m", both, url=url))
     print("\nThe rest runs side by side; each round prints when it has ended.", flush=True)
-    with ThreadPoolExecutor(max_workers=int(WORKERS)) as lanes:
+    with ThreadPoolExecutor(max_workers=int(WORKERS) + 1) as lanes:
         others = (*parallel, "tests", "-m", "integration")
         rest = [
-            lanes.submit(pytest, "Integration", *others, is_quiet=True),
             lanes.submit(pytest, "Faults", "tests", "-m", "faults", is_quiet=True),
+            lanes.submit(pytest, "Integration", *others, is_quiet=True),
+            *(lanes.submit(heavy_pack, source) for source in installed_packs()),
             lanes.submit(pytest, "Browser", "tests", "-m", "browser", is_quiet=True),
             lanes.submit(pytest, "Packs", "packs", is_quiet=True),
-            *(lanes.submit(heavy_pack, source) for source in installed_packs()),
         ]
-    others = (round_.result() for round_ in rest)
-    return conclude([*results, *(result for result in others if result is not None)])
+    ended = (round_.result() for round_ in rest)
+    return conclude([*results, *(result for result in ended if result is not None)])
 
 
 def heavy_pack(source: PackSource) -> Result | None:

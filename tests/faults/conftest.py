@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from queue import Queue
 
@@ -31,5 +33,8 @@ def prepared(nurseries: Queue[Nursery], tmp_path_factory: pytest.TempPathFactory
     home.mkdir()
     nursery = nurseries.get()
     assert nursery.run("prepare", home) == 0
+    # As after a shutdown: a write-ahead log with room in it would take writes on a full disk.
+    with closing(sqlite3.connect(home / "haihe.sqlite3")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     nurseries.put(nursery)
     return home

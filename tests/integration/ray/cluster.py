@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.integration import NotInstalled
+from tests.integration.ports import free_ports
 from tests.integration.ray import INSTALL
 
 PATIENCE_S = 120.0
@@ -40,7 +40,7 @@ class Cluster:
     """A Ray head: where it keeps its files, where it answers, and the token it asks for."""
 
     folder: Path
-    ports: dict[str, int] = field(default_factory=lambda: _free_ports())
+    ports: dict[str, int] = field(default_factory=lambda: free_ports(_PORTS))
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -148,14 +148,6 @@ def cluster() -> Iterator[Cluster]:
     finally:
         head.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_ports() -> dict[str, int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
-    ports = {name: probe.getsockname()[1] for name, probe in zip(_PORTS, probes, strict=True)}
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _session(leader: int) -> list[int]:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration import NotInstalled
+from tests.integration.ports import free_ports
 from tests.integration.slurm import INSTALL, conf
 from tests.integration.slurm.processes import (
     can_use_cgroups,
-    free_ports,
     listens,
     processes_of,
     remove_cgroups,
@@ -160,9 +160,16 @@ class Cluster:
             for node, state in states.items():
                 if state.startswith(("down", "drain")):
                     self.run("scontrol", "update", f"nodename={node}", "state=resume")
-            return set(states.values()) <= {"idle", "mixed", "allocated"}
+            if set(states.values()) <= {"idle", "mixed", "allocated"}:
+                return True
+            raise RuntimeError(f"{states}\n{self._last_words()}")
 
         wait_until(all_up, "the nodes take jobs")
+
+    def _last_words(self) -> str:
+        """The ends of the daemons' logs."""
+        logs = sorted((self.folder / "log").iterdir())
+        return "\n".join(f"{path.name}: {path.read_text()[-400:]}" for path in logs)
 
     # --- how each part is started ---
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpuacct", "freezer", "memory")
 
@@ -27,15 +27,6 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
             failure = str(error)
         time.sleep(0.1)
     raise TimeoutError(f"waited {PATIENCE_S:.0f} s until {what}. {failure}")
-
-
-def free_ports(names: Sequence[str]) -> dict[str, int]:
-    """A free loopback port for each name."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports = {name: probe.getsockname()[1] for name, probe in zip(names, probes, strict=True)}
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def listens(port: int) -> bool:

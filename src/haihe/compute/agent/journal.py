@@ -72,10 +72,11 @@ class Journal:
         except BlockingIOError:
             os.close(self._lock)
             raise AgentRunsAlready(folder=str(folder)) from None
-        self._db = sqlite3.connect(folder / "journal.sqlite3", isolation_level=None, timeout=10)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'OFF'}")
-        self._db.executescript(_TABLES)
+        try:
+            self._db = _opened(folder / "journal.sqlite3", is_durable=is_durable)
+        except sqlite3.OperationalError as error:
+            os.close(self._lock)
+            raise StorageUnavailable(place=str(folder), reason=str(error)) from error
         self._is_writing = False
 
     def close(self) -> None:
@@ -252,3 +253,16 @@ def _kept(row: Sequence[Any]) -> Kept:
     return Kept(
         Order.model_validate_json(content), Stage(stage), bool(is_cancelled), last_word, log_offset
     )
+
+
+def _opened(path: Path, *, is_durable: bool) -> sqlite3.Connection:
+    """The journal's database, with its tables; closed again if the disk does not take them."""
+    database = sqlite3.connect(path, isolation_level=None, timeout=10)
+    try:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'OFF'}")
+        database.executescript(_TABLES)
+    except sqlite3.OperationalError:
+        database.close()
+        raise
+    return database
