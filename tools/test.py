@@ -1,8 +1,9 @@
 """All tests: on SQLite, on PostgreSQL, with real schedulers, in the browser, by killing processes.
 
 The rounds on the two databases each take all processors, one round after the other. The rest mostly
-waits for processes and pages, and runs side by side. Prints how many ran where. Under ``CI`` a test
-that was skipped counts as failed: what a machine lacks, ``.ci/run`` installs.
+waits for processes and pages, and runs side by side. Packs with an environment of their own are
+tested in it, at the end. Prints how many ran where. Under ``CI`` a test that was skipped counts as
+failed: what a machine lacks, ``.ci/run`` installs.
 """
 
 from __future__ import annotations
@@ -87,17 +88,18 @@ def main() -> int:
             both = f"{usual} and not sqlite"
             results.append(pytest("PostgreSQL", *parallel, "tests", "-m", both, url=url))
     print("\nThe rest runs side by side; each round prints when it has ended.", flush=True)
-    with ThreadPoolExecutor(max_workers=int(WORKERS) + 1) as lanes:
+    with ThreadPoolExecutor(max_workers=int(WORKERS)) as lanes:
         others = (*parallel, "tests", "-m", "integration")
         rest = [
-            lanes.submit(pytest, "Faults", "tests", "-m", "faults", is_quiet=True),
             lanes.submit(pytest, "Integration", *others, is_quiet=True),
-            *(lanes.submit(heavy_pack, source) for source in installed_packs()),
+            lanes.submit(pytest, "Faults", "tests", "-m", "faults", is_quiet=True),
             lanes.submit(pytest, "Browser", "tests", "-m", "browser", is_quiet=True),
             lanes.submit(pytest, "Packs", "packs", is_quiet=True),
         ]
-    ended = (round_.result() for round_ in rest)
-    return conclude([*results, *(result for result in ended if result is not None)])
+        results += [round_.result() for round_ in rest]
+    # Signals come in real time: their tests have the machine to themselves.
+    heavy = (heavy_pack(source) for source in installed_packs())
+    return conclude([*results, *(result for result in heavy if result is not None)])
 
 
 def heavy_pack(source: PackSource) -> Result | None:
@@ -122,7 +124,7 @@ def heavy_pack(source: PackSource) -> Result | None:
     # Not the platform's settings of pytest: there is no Django to set up.
     settings = ("-c", os.devnull, f"--rootdir={source.checkout}", "-W", "error", "-ra")
     tests = str(source.checkout / "tests")
-    return pytest(source.name, *settings, tests, is_quiet=True, python=folder / "bin" / "python")
+    return pytest(source.name, *settings, tests, python=folder / "bin" / "python")
 
 
 def conclude(results: list[Result]) -> int:

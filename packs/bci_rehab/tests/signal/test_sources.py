@@ -247,8 +247,9 @@ def test_a_hole_in_the_stamps_is_counted_as_lost_samples() -> None:
             made = source.read(0.1)
             if made is not None:
                 blocks.append(made)
+        # A busy machine may itself be late once more; what was never made is counted once.
         gaps = [b.first - a.end for a, b in zip(blocks, blocks[1:], strict=False)]
-        assert [gap for gap in gaps if gap] == [pytest.approx(100, abs=4)]
+        assert sum(gaps) == pytest.approx(100, abs=4)
         source.close()
 
 
