@@ -253,6 +253,7 @@ def test_what_another_firm_uploaded_is_not_there(firm: Side, operator: Side) -> 
     form = {**JOB_FORM, "kept": [f"s={secret.sha256}"]}
     answer = seen_by(firm.member).post("/jobs/-/new", form)
     sound(answer, 404)
+    assert not Quote.objects.exists()
 
 
 def test_a_quote_without_funds_says_so(firm: Side, operator: Side) -> None:

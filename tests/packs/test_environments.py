@@ -108,8 +108,14 @@ def test_half_of_one_is_thrown_away(
 def test_who_is_there_already_stays(
     wanted: PackEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun: list[tuple[object, ...]] = []
+    monkeypatch.setattr(environments.os, "execve", lambda *order: begun.append(order))
+    monkeypatch.setattr(environments.PackEnvironment, "is_ready", True)
+    enter(wanted, ["-V"])
+    assert [order[1] for order in begun] == [[str(wanted.python), "-V"]]
     monkeypatch.setattr(sys, "prefix", str(wanted.folder))
-    enter(wanted, ["-c", "raise SystemExit(1)"])
+    enter(wanted, ["-V"])
+    assert len(begun) == 1, "no second time"
 
 
 def test_the_rehabilitation_pack_is_read_without_its_libraries() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,8 @@ from clinic_people import (
 from django.db import connection
 
 from haihe.evidence.models import EvidenceEntry
+from haihe.packs.checks import CHECKS, Status, Subject, run_check
+from haihe.packs.discovery import find_pack
 from haihe.packs.pages import MissingRecord, installation_home
 from haihe.policy.domain import ANONYMOUS, PlatformRole, Principal
 from haihe.policy.errors import NotAllowed, NotSignedIn, ScopeMissing
@@ -265,3 +268,9 @@ def test_research_sees_those_only_who_consented_to_it(clinic: Clinic, ready: Pat
     for principal in (clinic.owner, clinic.therapist, make_clinic("other").therapist):
         with pytest.raises(NotAllowed):
             services.research_outcomes(principal)
+
+
+def test_the_tables_have_their_migrations(tmp_path: Path) -> None:
+    subject = Subject(find_pack("bci_rehab"), inputs=None, folder=tmp_path)
+    result = run_check(subject, CHECKS["portal.tables_migrated"])
+    assert (result.status, result.reason) == (Status.PASSED, "7 tables")

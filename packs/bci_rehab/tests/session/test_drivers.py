@@ -151,9 +151,14 @@ def test_it_has_a_name_and_can_be_made_in_another_process(end):
 def test_it_can_be_opened_again_after_it_was_closed(end):
     driver = end.make()
     driver.open()
+    assert end.heard() == 0.0, "opening turns off"
     driver.close()
+    assert end.heard() == 0.0, "closing turns off"
+    end.inlet = None  # of a stream that ended with the driver
     driver.open()
+    assert end.heard() == 0.0
     driver.on(0.5)
+    assert end.heard() == pytest.approx(0.5, abs=0.01)
     driver.close()
 
 
