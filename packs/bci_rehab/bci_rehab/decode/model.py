@@ -59,7 +59,8 @@ class Manifest(BaseModel):
     """What a decoder is, what it learned from, and which source it fits.
 
     ``calibration_sha256`` are the recordings' hashes. ``bands_hz`` are those of the filter bank in
-    front of it, empty for none; ``window_s`` is the length of what it decides on.
+    front of it, empty for none; ``window_s`` is the length of what it decides on. ``threshold`` is
+    the evidence (natural log-odds) on which a session acts, 0 for a decoder that drives nothing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +75,7 @@ class Manifest(BaseModel):
     window_s: float
     calibration_sha256: tuple[str, ...]
     accuracy: Accuracy
+    threshold: float = 0.0
     estimator_sha256: str = ""
 
 

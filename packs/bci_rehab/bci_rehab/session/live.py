@@ -15,12 +15,12 @@ from typing import Any
 
 from bci_rehab.errors import NotArmable, RecorderFailed, StepNotAllowed
 from bci_rehab.session.engine import Engine, contradicts
-from bci_rehab.session.events import Event, PhaseBegan, TimedOut, Triggered
+from bci_rehab.session.events import Event, Paused, PhaseBegan, TimedOut, Triggered
 from bci_rehab.session.interlock import Fault, Observed, Permit, StopReason
 from bci_rehab.session.latency import Latency
 from bci_rehab.session.page import Drawn, finite, message
 from bci_rehab.session.plan import Phase, SegmentKind, Side
-from bci_rehab.session.ports import Actuator, Decoder, Parts, Tape
+from bci_rehab.session.ports import Actuator, Decoder, Evidence, Parts, Tape
 from bci_rehab.session.record_format import RecordKind
 from bci_rehab.session.recorder import clock_reading
 from bci_rehab.signal.blocks import Block
@@ -33,6 +33,8 @@ MESSAGE_PERIOD_S = 0.05
 HEALTH_PERIOD_S = 1.0
 CLOCK_PERIOD_S = 10.0
 COMMANDS_LIMIT = 100
+ANSWERS_KEPT = 5
+DECODER_NEEDED = "decoder_needed"
 BLOCKS_PER_STEP = 64
 # What the watchdog finds in the stream as a whole, and the stop that follows from it.
 STREAM_STOPS: Mapping[Code, StopReason] = {
@@ -86,6 +88,8 @@ class LiveSession:
         self._stops_seen_s = float("-inf")
         self._number = 0
         self._side_counts: dict[Side, int] = {}
+        self._why_paused = ""
+        self._answers: deque[dict[str, Any]] = deque(maxlen=ANSWERS_KEPT)
         self._permit_due, self._message_due = _Due(PERMIT_PERIOD_S), _Due(MESSAGE_PERIOD_S)
         self._health_due, self._clock_due = _Due(HEALTH_PERIOD_S), _Due(CLOCK_PERIOD_S)
 
@@ -94,7 +98,8 @@ class LiveSession:
         self._page_s = self._clock()
 
     def ask(self, command: str, **arguments: Any) -> None:
-        """Queue an order: begin, arm, stop, emergency, pause, resume, skip, abort, recover, note.
+        """Queue an order: begin, arm, stop, emergency, pause, resume, skip, abort, recover, note,
+        frames (how smoothly the patient's page was drawn; only recorded).
 
         It is carried out within one pass of the loop; what it led to is in the messages.
         """
@@ -106,11 +111,19 @@ class LiveSession:
         self,
         *,
         decoder: Decoder | None = None,
+        evidence: Evidence | None = None,
         actuator: Actuator | None = None,
         recorder: Tape | None = None,
+        sha256: str = "",
     ) -> None:
-        """Put a fresh part in the place of one that failed. The interlock must be armed again."""
-        self.ask("replace", decoder=decoder, actuator=actuator, recorder=recorder)
+        """Put a fresh part in the place of another. The interlock must be armed again.
+
+        ``sha256`` is that of the decoder's file, for the recording.
+        """
+        self.ask(
+            "replace", decoder=decoder, evidence=evidence, actuator=actuator, recorder=recorder,
+            sha256=sha256,
+        )  # fmt: skip
 
     def run(self, *, until: Callable[[], bool]) -> None:
         """Pass after pass, until the session has ended or ``until`` says so; then off."""
@@ -185,6 +198,8 @@ class LiveSession:
         standing = parts.interlock.standing(now_s, self._observed)
         if standing and parts.engine.running and _disturbed(parts.engine, standing):
             self._log(parts.engine.pause(now_s, standing[0].reason.value))
+        if parts.engine.running and _lacks_decoder(parts):
+            self._log(parts.engine.pause(now_s, DECODER_NEEDED))
         good = not any(fault.reason not in _BESIDE_SIGNAL for fault in standing)
         self._log(parts.engine.tick(now_s, signal_good=good))
         self._follow_yoke(now_s)
@@ -274,9 +289,10 @@ class LiveSession:
                 _COMMANDS[command](self, now_s, **arguments)
             except (NotArmable, StepNotAllowed) as error:
                 refused = str(error)
-            said = {k: v for k, v in arguments.items() if isinstance(v, str)}
+            said = {k: v for k, v in arguments.items() if isinstance(v, str | int | float)}
             body = {"what": command, **said, "refused": refused}
             self._record(RecordKind.NOTE, body, now_s)
+            self._answers.append(body)
 
     def _stop(self, reason: StopReason, now_s: float, detail: str = "") -> None:
         self._renew(self.parts.interlock.stop(reason, now_s, detail=detail))
@@ -284,21 +300,23 @@ class LiveSession:
         if self.parts.engine.running:
             self._log(self.parts.engine.pause(now_s, reason.value))
 
-    def _arm(self, now_s: float, by: str = "") -> None:
-        del by  # in the recorded order
+    def _arm(self, now_s: float, **_: Any) -> None:
         self.parts.interlock.arm(now_s, self._observe(now_s))
 
     def _replace(
         self,
         now_s: float,
         decoder: Decoder | None = None,
+        evidence: Evidence | None = None,
         actuator: Actuator | None = None,
         recorder: Tape | None = None,
+        **_: Any,
     ) -> None:
         parts = self.parts
         if parts.interlock.armed:
             self._stop(StopReason.PART_REPLACED, now_s)
         parts.decoder = decoder or parts.decoder
+        parts.evidence = evidence or parts.evidence
         parts.actuator = actuator or parts.actuator
         if recorder is not None:
             parts.recorder, self._recorder_fault = recorder, None
@@ -318,6 +336,8 @@ class LiveSession:
     def _log(self, events: list[Event]) -> None:
         for event in events:
             self._record(RecordKind.EVENT, event.to_json(), event.at_s)
+            if isinstance(event, Paused):
+                self._why_paused = event.why
             own = self.parts.yoke is None
             if own and isinstance(event, Triggered | TimedOut) and contradicts(self.parts.engine):
                 self._stop(StopReason.DECODER_CONTRADICTS, event.at_s)
@@ -362,6 +382,9 @@ class LiveSession:
                 level=host.level,
                 host_reason=host.why_off,
                 recorder=asdict(recorder),
+                why_paused=self._why_paused,
+                has_decoder=parts.decoder is not None,
+                answers=list(self._answers),
                 latency={
                     "decision": self.to_decision.summary(now_s),
                     "screen": self.to_screen.summary(now_s),
@@ -397,6 +420,11 @@ def _disturbed(engine: Engine, standing: list[Fault]) -> bool:
     return in_run and any(fault.reason not in _BESIDE_CALIBRATION for fault in standing)
 
 
+def _lacks_decoder(parts: Parts) -> bool:
+    """Whether feedback is due and nothing is there to give it."""
+    return parts.engine.segment.kind is SegmentKind.FEEDBACK and parts.decoder is None
+
+
 def _health_record(health: Health) -> dict[str, Any]:
     return {
         "age_s": finite(health.age_s),
@@ -410,16 +438,18 @@ def _health_record(health: Health) -> dict[str, Any]:
     }
 
 
+# Each also takes what is only recorded: who gave the order (``by``), and its number (``id``).
 _COMMANDS: dict[str, Callable[..., None]] = {
     "arm": LiveSession._arm,
     "replace": LiveSession._replace,
-    "stop": lambda live, now_s, by="": live._stop(StopReason.THERAPIST_STOP, now_s, by),
-    "emergency": lambda live, now_s, by="": live._stop(StopReason.EMERGENCY_KEY, now_s, by),
-    "begin": lambda live, now_s: live._log(live.parts.engine.begin(now_s)),
-    "pause": lambda live, now_s, why="": live._log(live.parts.engine.pause(now_s, why)),
-    "resume": lambda live, now_s: live._log(live.parts.engine.resume(now_s)),
-    "skip": lambda live, now_s: live._log(live.parts.engine.skip(now_s)),
-    "abort": lambda live, now_s, why="": live._log(live.parts.engine.abort(now_s, why)),
-    "recover": lambda live, now_s: live._log(live.parts.engine.recover(now_s)),
-    "note": lambda live, now_s, text="": None,
+    "stop": lambda live, now_s, by="", **_: live._stop(StopReason.THERAPIST_STOP, now_s, by),
+    "emergency": lambda live, now_s, by="", **_: live._stop(StopReason.EMERGENCY_KEY, now_s, by),
+    "begin": lambda live, now_s, **_: live._log(live.parts.engine.begin(now_s)),
+    "pause": lambda live, now_s, text="", **_: live._log(live.parts.engine.pause(now_s, text)),
+    "resume": lambda live, now_s, **_: live._log(live.parts.engine.resume(now_s)),
+    "skip": lambda live, now_s, **_: live._log(live.parts.engine.skip(now_s)),
+    "abort": lambda live, now_s, text="", **_: live._log(live.parts.engine.abort(now_s, text)),
+    "recover": lambda live, now_s, **_: live._log(live.parts.engine.recover(now_s)),
+    "note": lambda live, now_s, **_: None,
+    "frames": lambda live, now_s, **_: None,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -69,8 +69,14 @@ def message(
     host_reason: StopReason | None,
     recorder: Mapping[str, Any],
     latency: Mapping[str, Any],
+    why_paused: str = "",
+    has_decoder: bool = False,
+    answers: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """One message. Whether an arm of a study is sham is nowhere in it."""
+    """One message. Whether an arm of a study is sham is nowhere in it.
+
+    ``answers`` are the last orders, each with why it was ``refused``, if it was.
+    """
     cue = engine.cue
     why = interlock.why_off if not interlock.armed else host_reason
     last = interlock.stops[-1] if interlock.stops else None
@@ -99,6 +105,7 @@ def message(
             "ends_s": round(cue.ends_s, 4),
             "outcome": engine.state.outcome.value if engine.state.outcome else None,
             "paused": engine.state.paused,
+            "why_paused": why_paused if engine.state.paused else "",
             "ended": engine.state.ended,
         },
         "summary": asdict(engine.summary()),
@@ -118,6 +125,8 @@ def message(
         },
         "recorder": recorder,
         "latency": latency,
+        "has_decoder": has_decoder,
+        "orders": [dict(answer) for answer in answers],
     }
 
 
