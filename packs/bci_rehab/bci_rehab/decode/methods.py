@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from bci_rehab.decode import motor, p300, ssvep
+from bci_rehab.decode import following, p300, ssvep
 from bci_rehab.decode.covariance import Floats, Labels
 from bci_rehab.decode.recordings import Bands
 
@@ -36,22 +36,27 @@ PLAIN_FLICKER_HZ: Bands = ((5.0, 45.0),)
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One row of a comparison. ``make`` gives an estimator that was never fitted."""
+    """One row of a comparison. ``make`` gives an estimator that was never fitted.
+
+    With ``strip`` it takes only the electrodes over the sensorimotor cortex.
+    """
 
     name: str
     ours: bool
     bands_hz: Bands
     make: Callable[[], Any]
+    strip: bool = False
 
 
 def motor_methods() -> tuple[Method, ...]:
     """For imagined and attempted movement."""
     return (
         Method(
-            name="tangent space of mu and beta",
+            name="following tangent space of mu and beta",
             ours=True,
-            bands_hz=motor.MU_BETA_HZ,
-            make=motor.default_decoder,
+            bands_hz=following.BANDS_HZ,
+            make=following.FollowingTangent,
+            strip=True,
         ),
         Method(
             name="CSP + LDA (MNE, scikit-learn)",

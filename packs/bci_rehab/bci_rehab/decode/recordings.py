@@ -12,7 +12,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from scipy import signal as sps
 from bci_rehab.decode.covariance import Floats, Labels
 from bci_rehab.decode.ssvep import REST_HZ
 from bci_rehab.errors import FolderUnsuitable
+from bci_rehab.signal import layout
 from bci_rehab.signal.blocks import ChannelKind
 from bci_rehab.signal.files import read
 from bci_rehab.signal.filters import FilterBank
@@ -86,13 +87,17 @@ class Cut:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One recording: samples of shape (samples, channels) and the trials' (onset, label)."""
+    """One recording: samples of shape (samples, channels) and the trials' (onset, label).
+
+    ``channels`` are the columns' names, where the file has some that say where electrodes sit.
+    """
 
     subject: str
     name: str
     rate_hz: float
     samples: Floats
     trials: tuple[tuple[int, object], ...]
+    channels: tuple[str, ...] = ()
 
 
 def motor(folder: Path, runs: Sequence[int], names: dict[str, str]) -> Iterator[Source]:
@@ -112,7 +117,23 @@ def motor(folder: Path, runs: Sequence[int], names: dict[str, str]) -> Iterator[
             rate_hz=recording.info.rate_hz,
             samples=recording.samples[:, recording.info.indices(ChannelKind.EEG)],
             trials=trials,
+            channels=recording.info.named(ChannelKind.EEG),
         )
+
+
+def sensorimotor(sources: Sequence[Source]) -> list[Source]:
+    """The same recordings with the electrodes over the sensorimotor cortex only."""
+    return [_picked(source, layout.sensorimotor(source.channels)) for source in sources]
+
+
+def _picked(source: Source, names: tuple[str, ...]) -> Source:
+    if len(names) < 2:
+        raise FolderUnsuitable(
+            folder=source.name, task="any of movement", reason="no two channels lie over the hands"
+        )
+    columns = [source.channels.index(name) for name in names]
+    samples = np.ascontiguousarray(source.samples[:, columns])
+    return replace(source, samples=samples, channels=names)
 
 
 def exoskeleton(folder: Path) -> Iterator[Source]:
