@@ -32,6 +32,7 @@ FLICKERS_HZ = (13.0, 17.0, 21.0)
 EXO_RATE_HZ = 256.0
 PLAIN_MOTOR_HZ: Bands = ((7.0, 30.0),)
 PLAIN_FLICKER_HZ: Bands = ((5.0, 45.0),)
+PLAIN_EVOKED_HZ = (0.5, 20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +132,13 @@ def calibrated_flicker_methods() -> tuple[Method, ...]:
 
 def p300_methods() -> tuple[Method, ...]:
     """For the P300."""
-    bands = (p300.BAND_HZ,)
+    bands = (PLAIN_EVOKED_HZ,)
     return (
         Method(
-            name="Xdawn covariance + course", ours=True, bands_hz=bands, make=p300.default_decoder
+            name="Xdawn covariance + course",
+            ours=True,
+            bands_hz=(p300.BAND_HZ,),
+            make=p300.default_decoder,
         ),
         Method(
             name="MDM on Xdawn covariances (pyRiemann)",
