@@ -81,7 +81,8 @@ def test_a_trials_first_trigger_counts_and_one_at_rest_is_false() -> None:
     row = judge_streams([stream()])
     assert (row["hits"], row["wrong"], row["misses"], row["false_triggers"]) == (1, 0, 1, 1)
     assert row["false_per_min"] == pytest.approx(1 / (51 / 60))
-    assert row["bit_per_min"] == 0.0
+    assert row["bit_per_min"] == 0.0, "one of the two choices was right"
+    assert row["bit_per_min_of_trials"] == 0.0, "one of the two trials was hit"
     assert row["nmcc_sd"] is None
 
 
@@ -98,6 +99,7 @@ def test_a_stream_that_was_read_without_error_has_all_its_information() -> None:
     assert row["runs"][0]["nmcc"] == 1.0
     assert row["runs"][0]["bit_per_min"] == pytest.approx(2.0)
     assert row["bit_per_min"] == pytest.approx(1.0)
+    assert row["bit_per_min_of_trials"] == pytest.approx(1.0)
     assert row["nmcc_sd"] > 0.0
     assert row["trials"] == 4
 
@@ -115,3 +117,9 @@ def test_a_stream_that_cannot_be_judged_is_refused(changes: dict[str, object]) -
         judge_streams([stream(**changes)])
     with pytest.raises(InvalidField):
         judge_streams([])
+
+
+def test_a_miss_costs_time_and_is_an_error_only_among_trials() -> None:
+    row = judge_streams([stream(triggers=[(11.0, "left")])])
+    assert row["bit_per_min"] == pytest.approx(1.0)
+    assert row["bit_per_min_of_trials"] == 0.0

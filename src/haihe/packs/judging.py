@@ -81,9 +81,10 @@ def judge_streams(raws: Sequence[RawStream], *, grace_s: float = 0.5) -> dict[st
 
     A trial's first trigger, up to ``grace_s`` after its end, is a hit or, on another class, wrong;
     without one the trial is missed. A trigger outside of all trials is false; their rate is by
-    minutes outside of trials. The information rate is Wolpaw's of the share of hits (a miss is an
-    error) and of the trials that a minute of the whole stream holds. ``_sd`` is the standard
-    deviation over streams, None of a single one.
+    minutes outside of trials. ``bit_per_min`` is Wolpaw's rate of the choices made: hits, wrong and
+    false ones, the share of hits among them, and how many of them a minute of the whole stream has.
+    ``bit_per_min_of_trials`` takes each trial for a choice, and a miss for an error. ``_sd`` is the
+    standard deviation over streams, None of a single one.
 
     Raises
     ------
@@ -97,7 +98,7 @@ def judge_streams(raws: Sequence[RawStream], *, grace_s: float = 0.5) -> dict[st
     classes = len({trial.label for raw in raws for trial in raw.trials})
     each = [_judged(raw, grace_s, classes) for raw in raws]
     row: dict[str, Any] = {}
-    for name in ("nmcc", "bit_per_min", "false_per_min"):
+    for name in ("nmcc", "bit_per_min", "bit_per_min_of_trials", "false_per_min"):
         values = [figures[name] for figures in each]
         row[name] = fmean(values)
         row[f"{name}_sd"] = stdev(values) if len(values) > 1 else None
@@ -124,13 +125,16 @@ def _judged(raw: RawStream, grace_s: float, classes: int) -> dict[str, Any]:
         not any(trial.begin_s <= at_s <= trial.end_s + grace_s for trial in raw.trials)
         for at_s, _ in raw.triggers
     )
+    choices = len(outcomes) - outcomes.count("miss") + false
+    minutes = raw.duration_s / 60.0
     return {
         "run": raw.name,
         "nmcc": normalised_matthews(truth, predicted),
         "bit_per_min": information_rate(
-            hits / len(outcomes),
-            classes=classes,
-            choices_per_min=len(outcomes) / (raw.duration_s / 60.0),
+            hits / max(1, choices), classes=classes, choices_per_min=choices / minutes
+        ),
+        "bit_per_min_of_trials": information_rate(
+            hits / max(1, len(outcomes)), classes=classes, choices_per_min=len(outcomes) / minutes
         ),
         "false_per_min": false / rest_min,
         "hits": hits,

@@ -18,7 +18,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
@@ -48,9 +47,7 @@ class FollowingTangent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         overlapping windows wants more of them than a list of trials.
     """
 
-    def __init__(
-        self, inverse_penalty: float = 1.0, prior_windows: float = PRIOR_WINDOWS
-    ) -> None:
+    def __init__(self, inverse_penalty: float = 1.0, prior_windows: float = PRIOR_WINDOWS) -> None:
         self.inverse_penalty = inverse_penalty
         self.prior_windows = prior_windows
 
@@ -72,9 +69,7 @@ class FollowingTangent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             centred[own] = roots @ covariances[own] @ roots
         self.prior_ = logarithms.mean(axis=0)
         features = matrix_log(centred)
-        learned = [
-            self._learned(features[:, band], targets) for band in range(features.shape[1])
-        ]
+        learned = [self._learned(features[:, band], targets) for band in range(features.shape[1])]
         self.weights_ = np.stack([weights for weights, _ in learned])
         self.intercepts_ = np.stack([intercepts for _, intercepts in learned])
         return self
@@ -153,9 +148,9 @@ class Follower:
         turned = self._model.weights_ @ vectors[:, None]
         parts = (turned * vectors[:, None]).sum(axis=-2)
         scores = (parts * logarithms[:, None]).sum(axis=-1) + self._model.intercepts_
-        by_band = scores - logsumexp(scores, axis=-1, keepdims=True)
+        by_band = scores - np.logaddexp.reduce(scores, axis=-1, keepdims=True)
         mean = by_band.mean(axis=0)
-        normalised: Floats = mean - logsumexp(mean)
+        normalised: Floats = mean - np.logaddexp.reduce(mean)
         return normalised
 
 

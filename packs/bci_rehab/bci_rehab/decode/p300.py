@@ -128,4 +128,5 @@ class Course(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _centred(epochs: Floats) -> Floats:
-    return epochs - epochs.mean(axis=-1, keepdims=True)
+    centred: Floats = epochs - epochs.mean(axis=-1, keepdims=True)
+    return centred

@@ -77,7 +77,7 @@ def stream_decoder(info: StreamInfo, model: FollowingTangent, *, kept: Any = Non
 
 
 def practised(info: StreamInfo, *, seed: int = 0) -> WindowDecoder:
-    """A decoder of ``info``'s size that learned from noise: what a decision costs, not its worth."""
+    """A decoder of ``info``'s size that learned from noise: it shows what a decision costs."""
     rng = np.random.default_rng(seed)
     strip = layout.sensorimotor(info.named(ChannelKind.EEG))
     channels = len(strip) if len(strip) > 1 else len(info.named(ChannelKind.EEG))

@@ -31,9 +31,7 @@ def sameness_rows(folder: Path, *, runs: tuple[int, ...] = RUNS) -> Iterator[dic
     """Whether live and off-line are bit-equal on each run; the decoder learned from the others."""
     sources = recordings.sensorimotor(list(recordings.motor(folder, RUNS, NAMES)))
     for left_out in (source for source in sources if int(source.name[-2:]) in runs):
-        others = [
-            one for one in sources if one.subject == left_out.subject and one is not left_out
-        ]
+        others = [one for one in sources if one.subject == left_out.subject and one is not left_out]
         (windows,) = recordings.cut(others, BANDS_HZ, _LEARNED)
         model = FollowingTangent().fit(windows.samples, windows.labels, windows.folds)
         (path,) = folder.rglob(f"{left_out.name}.edf")
@@ -50,9 +48,7 @@ def stream_row(
     folder: Path, *, wanted_per_min: float = pseudo_online.WANTED_PER_MIN
 ) -> dict[str, Any]:
     """What the decoder triggers in runs that come as streams, scored by the platform."""
-    streamed = list(
-        pseudo_online.streamed(folder, RUNS, NAMES, wanted_per_min=wanted_per_min)
-    )
+    streamed = list(pseudo_online.streamed(folder, RUNS, NAMES, wanted_per_min=wanted_per_min))
     scored = judge_streams([one.raw for one in streamed], grace_s=pseudo_online.GRACE_S)
     for run, one in zip(scored["runs"], streamed, strict=True):
         found = one.calibrated
@@ -62,7 +58,7 @@ def stream_row(
             "calibration_rest_min": found.idle_min,
             "calibration_upper_per_min": found.upper_per_min,
         }
-    return _rounded(
+    row: dict[str, Any] = _rounded(
         {
             "row": "pseudo_online",
             "task": "imagined fists against feet, with rest",
@@ -72,6 +68,7 @@ def stream_row(
             **scored,
         }
     )
+    return row
 
 
 def _rounded(value: Any) -> Any:

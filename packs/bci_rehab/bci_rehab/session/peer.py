@@ -1,8 +1,8 @@
 """The same decoder behind mne-lsl's stream, in a process of its own: what ours is held against.
 
-``mne_lsl`` and ``pylsl`` each bring LSL's library, and a process bears only one of them. The loop is
-the one of mne-lsl's examples: ask for new samples, take them, work, sleep a little. It has neither
-recording nor watchdog nor a page, and the decoder runs in the loop itself.
+``mne_lsl`` and ``pylsl`` each bring LSL's library, and a process bears only one of them. The loop
+is the one of mne-lsl's examples: ask for new samples, take them, work, sleep a little. It has
+neither recording nor watchdog nor a page, and the decoder runs in the loop itself.
 """
 
 from __future__ import annotations

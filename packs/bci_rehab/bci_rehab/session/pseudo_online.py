@@ -51,7 +51,7 @@ class Streamed:
 
 @dataclass(frozen=True, kw_only=True)
 class _Spoken:
-    """Windows of a stream: when each ends, whether it is clean, log-odds of each movement, class."""
+    """Windows of a stream: end, whether clean, log-odds of each movement, most probable class."""
 
     ends_s: Floats
     clean: Labels
