@@ -11,7 +11,7 @@ from bci_rehab.decode import recordings
 from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
 from bci_rehab.decode.recordings import Cut
 from bci_rehab.session import pseudo_online
-from bci_rehab.session.latency_bench import latency_rows
+from bci_rehab.session.latency_bench import latency_rows, step_rows
 from bci_rehab.session.sameness import compare
 from bci_rehab.signal import files
 from haihe.packs import judge_streams
@@ -24,6 +24,7 @@ def online_rows(folder: Path, *, seconds: float) -> Iterator[dict[str, Any]]:
     """All rows, over PhysioNet's motor recordings in ``folder`` and a stream of so many seconds."""
     yield from sameness_rows(folder)
     yield stream_row(folder)
+    yield from step_rows()
     yield from latency_rows(seconds=seconds)
 
 

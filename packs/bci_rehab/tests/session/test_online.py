@@ -174,3 +174,11 @@ def test_both_paths_are_measured_on_the_same_stream_and_lose_nothing() -> None:
     assert ours["lost"] == 0
     assert set(ours["cpu_share"]) == {"session", "acquisition", "actuator", "stand-by", "decoder"}
     assert ours["decision_p50_ms"] <= ours["screen_p99_ms"]
+
+
+def test_a_decode_step_is_measured_on_the_strip_and_on_all_channels() -> None:
+    strip, all_channels = latency_bench.step_rows(steps=15, channels=16, rate_hz=250.0)
+    assert strip["electrodes"] == len(layout.sensorimotor(layout.montage(16)))
+    assert all_channels["electrodes"] == 16
+    assert strip["decisions"] >= 5
+    assert 0.0 < strip["decode_p50_ms"] <= strip["decode_p99_ms"]
