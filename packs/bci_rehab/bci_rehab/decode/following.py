@@ -9,7 +9,7 @@ runs 5, 9, 13, left against right in 3, 7, 11), never on the imagined ones that 
   is two hertz wider leaves more of the window to the trial;
 - each recording is brought to the identity as its mean (Zanini 2018, doi
   10.1109/TBME.2017.2742541), without labels: in training by all its windows, then by those that
-  have come so far. On executed left against right that took 0.73 to 0.84.
+  have come so far. On executed left against right that took 0.73 to 0.82.
 """
 
 from __future__ import annotations

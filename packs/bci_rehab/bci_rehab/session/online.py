@@ -107,20 +107,28 @@ def measure_online(
             )
             live = LiveSession(parts, page)
             processes = _processes(acquisition, actuator, decoder)
-            _run(live, WARM_S)
-            live.to_decision, live.to_screen = type(live.to_decision)(), type(live.to_screen)()
-            shown.clear()
-            before, began_s = _cpu_s(processes), time.monotonic()
-            _run(live, seconds)
-            took_s = time.monotonic() - began_s
-            after = _cpu_s(processes)
+            began_s, took_s, spent = _timed(live, processes, shown, seconds)
             recorder.close()
         finally:
             acquisition.stop()
             decoder.close()
             actuator.close()
-        spent = {name: round((after[name] - before[name]) / took_s, 4) for name in before}
         return _result(live, folder / "recording", shown, began_s, took_s, spent)
+
+
+def _timed(
+    live: LiveSession, processes: Mapping[str, psutil.Process], shown: list[Shown], seconds: float
+) -> tuple[float, float, dict[str, float]]:
+    """Warm up, then run: when it began, how long it took (s), the share of a core by process."""
+    _run(live, WARM_S)
+    live.to_decision, live.to_screen = type(live.to_decision)(), type(live.to_screen)()
+    shown.clear()
+    before, began_s = _cpu_s(processes), time.monotonic()
+    _run(live, seconds)
+    took_s = time.monotonic() - began_s
+    after = _cpu_s(processes)
+    shares = {name: round((after[name] - before[name]) / took_s, 4) for name in before}
+    return began_s, took_s, shares
 
 
 def _result(

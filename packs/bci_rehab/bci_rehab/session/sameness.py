@@ -28,6 +28,8 @@ from bci_rehab.signal.recording import Recording
 from bci_rehab.signal.sources.replay import Replay
 
 BLOCK_S = 0.05
+# Fast, and yet slow enough for the reader to come between blocks.
+SPEED = 40.0
 PATIENCE_S = 120.0
 CUTS = ((1, 2, 3, 5, 8, 13), (160,), (7, 161, 1))
 
@@ -36,11 +38,15 @@ MakeStreamDecoder = Callable[[StreamInfo, FollowingTangent, Kept], WindowDecoder
 
 @dataclass(frozen=True, kw_only=True)
 class Sameness:
-    """What was compared. ``ways`` counts the cuts of the stream, the live one included."""
+    """What was compared. ``ways`` counts the cuts of the stream, the live one included.
+
+    ``blocks`` is in how many pieces the live stream came.
+    """
 
     samples: int
     windows: int
     ways: int
+    blocks: int
     live_equal: bool
     cuts_equal: bool
 
@@ -60,12 +66,14 @@ def compare(
     """Hold the live path against the off-line path; ``make`` may be another live path."""
     made = make or _usual
     wanted = _offline(recording, model)
-    live = _kept(recording, model, made, _live_blocks(recording))
+    blocks = list(_live_blocks(recording))
+    live = _kept(recording, model, made, blocks)
     others = [_kept(recording, model, made, _cut(recording, sizes)) for sizes in cuts]
     return Sameness(
         samples=len(recording),
         windows=len(wanted[0]),
         ways=1 + len(others),
+        blocks=len(blocks),
         live_equal=_equal(live, wanted),
         cuts_equal=all(_equal(other, wanted) for other in others),
     )
@@ -120,8 +128,8 @@ def _cut(recording: Recording, sizes: Sequence[int]) -> Any:
 
 def _live_blocks(recording: Recording) -> Any:
     """The recording as it comes out of the acquisition's process and its ring."""
-    factory = partial(Replay, recording, speed=None, block_s=BLOCK_S)
-    # A ring that holds the whole recording: the replay asks no clock and waits for no reader.
+    factory = partial(Replay, recording, speed=SPEED, block_s=BLOCK_S)
+    # A ring that holds the whole recording: the replay waits for no reader.
     with Acquisition(factory, ring_s=recording.duration_s + 1.0) as acquisition:
         reader = acquisition.reader(from_oldest=True)
         rows, until_s = 0, time.monotonic() + PATIENCE_S

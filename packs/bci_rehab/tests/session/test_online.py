@@ -75,7 +75,7 @@ def test_another_live_path_is_told_from_the_off_line_path(
         chain = kind(info, motor_chain(info).steps)
         return WindowDecoder(info, chain, kept, classes=("feet", "fists"))
 
-    same = compare(recording, model, make=other, cuts=())
+    same = compare(recording, model, make=other)
     assert not same.features_equal
 
 
