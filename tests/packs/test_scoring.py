@@ -16,6 +16,8 @@ from haihe.packs.scoring import (
     at_threshold,
     calibration,
     decisions,
+    information_rate,
+    normalised_matthews,
     proportion,
     roc_auc,
 )
@@ -194,3 +196,16 @@ def test_errors_are_counted_among_decided_cases_only() -> None:
     assert (found.error.count, found.error.total) == (2, 4)
     assert (found.false_omission.count, found.false_omission.total) == (1, 2)
     assert (found.false_discovery.count, found.false_discovery.total) == (1, 2)
+
+
+def test_the_information_rate_is_wolpaws_and_nothing_at_chance() -> None:
+    assert information_rate(1.0, classes=4, choices_per_min=10.0) == pytest.approx(20.0)
+    assert information_rate(0.9, classes=4, choices_per_min=1.0) == pytest.approx(1.3725, abs=1e-4)
+    assert information_rate(0.5, classes=2, choices_per_min=10.0) == 0.0
+    assert information_rate(0.2, classes=2, choices_per_min=10.0) == 0.0
+
+
+def test_the_normalised_correlation_is_half_for_a_guesser_and_one_for_the_truth() -> None:
+    truth = np.array(["rest"] * 6 + ["left", "right"])
+    assert normalised_matthews(truth, truth) == 1.0
+    assert normalised_matthews(truth, np.full(8, "rest")) == 0.5

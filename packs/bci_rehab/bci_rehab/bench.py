@@ -15,9 +15,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from bci_rehab.decode.tasks import TASKS, Predictions, run_tasks
+from bci_rehab.decode.tasks import PERMUTATIONS, TASKS, Predictions, run_tasks
 from bci_rehab.decode.tasks import RawPredictions as Said
 from bci_rehab.session.accidents import run_accidents
+from bci_rehab.session.online_bench import online_rows
 from haihe.packs import RawPredictions, judge
 
 app = typer.Typer(help="Decoders, live path and interlock of the rehabilitation pack.")
@@ -30,6 +31,9 @@ DIGITS = 4
 @app.command()
 def bci(
     offline: Annotated[bool, typer.Option("--offline", help="Decoders on recordings.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Live path, a stream with rest, latency.")
+    ] = False,
     faults: Annotated[bool, typer.Option("--faults", help="Accidents in a session.")] = False,
     motor: Annotated[
         Path | None, typer.Option(help="Other motor recordings, in PhysioNet's layout.")
@@ -40,23 +44,32 @@ def bci(
     p300: Annotated[
         Path | None, typer.Option(help="Other P300 recordings, in the Muse's layout.")
     ] = None,
+    permutations: Annotated[
+        int, typer.Option(min=1, help="Shuffled controls of each method.")
+    ] = PERMUTATIONS,
+    seconds: Annotated[float, typer.Option(min=2.0, help="Of each measured stream.")] = 20.0,
     seed: Annotated[int, typer.Option(min=0, help="Of shuffled labels and of accidents.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure; without a choice, everything."""
-    everything = not (offline or faults)
+    everything = not (offline or online or faults)
     given = {"motor": motor, "ssvep": ssvep, "p300": p300}
     rows: list[dict[str, Any]] = []
     if offline or everything:
         folders = {name: path for name, path in given.items() if path is not None}
-        rows += _told(offline_rows(folders, seed=seed), as_json=as_json)
+        rows += _told(offline_rows(folders, seed=seed, permutations=permutations), as_json=as_json)
+    if online or everything:
+        folder = motor or _public(PHYSIONET)
+        rows += _told(online_rows(folder, seconds=seconds), as_json=as_json)
     if faults or everything:
         rows += _told((row.to_json() for row in run_accidents(seed=seed)), as_json=as_json)
     if as_json:
         typer.echo(json.dumps({"rows": rows}, ensure_ascii=False, indent=2))
 
 
-def offline_rows(folders: Mapping[str, Path], *, seed: int = 0) -> Iterator[dict[str, Any]]:
+def offline_rows(
+    folders: Mapping[str, Path], *, seed: int = 0, permutations: int = PERMUTATIONS
+) -> Iterator[dict[str, Any]]:
     """A row for each task and method, over the public recordings or the ``folders`` given.
 
     With folders, only the tasks on their kinds of recording (``motor``, ``ssvep``, ``p300``) run.
@@ -68,7 +81,7 @@ def offline_rows(folders: Mapping[str, Path], *, seed: int = 0) -> Iterator[dict
             continue
         wanted.setdefault(folders.get(kind) or _public(task.folder), []).append(name)
     for folder, names in wanted.items():
-        for said in run_tasks(names, folder, seed=seed):
+        for said in run_tasks(names, folder, seed=seed, permutations=permutations):
             row = judge(as_raw(said))
             yield {
                 **row,
@@ -94,8 +107,9 @@ def as_raw(said: Said) -> RawPredictions:
     )
 
 
+PHYSIONET = "physionet_eegmmidb_S001"
 KINDS = {
-    "physionet_eegmmidb_S001": "motor",
+    PHYSIONET: "motor",
     "ssvep_exo": "ssvep",
     "muse_p300": "p300",
 }

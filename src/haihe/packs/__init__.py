@@ -33,7 +33,7 @@ from haihe.packs.context import (
 )
 from haihe.packs.domain import Manifest, Text
 from haihe.packs.errors import InputRefused
-from haihe.packs.judging import RawPredictions, judge
+from haihe.packs.judging import RawPredictions, RawStream, Trial, judge, judge_streams
 
 __all__ = [
     "Conflict",
@@ -53,12 +53,15 @@ __all__ = [
     "Pack",
     "PrepareContext",
     "RawPredictions",
+    "RawStream",
     "Reason",
     "Refused",
     "RunContext",
     "Text",
     "TooLarge",
+    "Trial",
     "Unavailable",
     "gettext_noop",
     "judge",
+    "judge_streams",
 ]

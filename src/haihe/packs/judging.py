@@ -41,6 +41,119 @@ class RawPredictions:
     permuted_truth: Sequence[ArrayLike] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """When something was wanted in a stream, from cue to end, and what; seconds of the stream."""
+
+    begin_s: float
+    end_s: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawStream:
+    """What a decoder said of one recording that came to it as a continuous stream.
+
+    Attributes
+    ----------
+    name : str
+        The recording's.
+    duration_s : float
+        How long the decoder listened.
+    truth, predicted : arrays of shape (windows,)
+        What was wanted in each window, rest included, and what the decoder took it for.
+    trials : sequence of Trial
+        By growing time, apart from each other.
+    triggers : sequence of (seconds, label)
+        When it decided to act, and on what.
+    """
+
+    name: str
+    duration_s: float
+    truth: ArrayLike
+    predicted: ArrayLike
+    trials: Sequence[Trial]
+    triggers: Sequence[tuple[float, str]]
+
+
+def judge_streams(raws: Sequence[RawStream], *, grace_s: float = 0.5) -> dict[str, Any]:
+    """The row of a decoder that was left alone with streams: figures, and the same of each stream.
+
+    A trial's first trigger, up to ``grace_s`` after its end, is a hit or, on another class, wrong;
+    without one the trial is missed. A trigger outside of all trials is false; their rate is by
+    minutes outside of trials. ``bit_per_min`` is Wolpaw's rate of the choices made: hits, wrong and
+    false ones, the share of hits among them, and how many of them a minute of the whole stream has.
+    ``bit_per_min_of_trials`` takes each trial for a choice, and a miss for an error. ``_sd`` is the
+    standard deviation over streams, None of a single one.
+
+    Raises
+    ------
+    InvalidField
+        If there is no stream, or one without windows, trials or rest.
+    """
+    from statistics import fmean, stdev
+
+    if not raws:
+        raise InvalidField(field="streams", value=0, rule="give at least one")
+    classes = len({trial.label for raw in raws for trial in raw.trials})
+    each = [_judged(raw, grace_s, classes) for raw in raws]
+    row: dict[str, Any] = {}
+    for name in ("nmcc", "bit_per_min", "bit_per_min_of_trials", "false_per_min"):
+        values = [figures[name] for figures in each]
+        row[name] = fmean(values)
+        row[f"{name}_sd"] = stdev(values) if len(values) > 1 else None
+    for name in ("hits", "wrong", "misses", "false_triggers", "trials", "windows"):
+        row[name] = sum(figures[name] for figures in each)
+    return {**row, "rest_min": sum(figures["rest_min"] for figures in each), "runs": each}
+
+
+def _judged(raw: RawStream, grace_s: float, classes: int) -> dict[str, Any]:
+    import numpy as np
+
+    from haihe.packs.scoring import information_rate, normalised_matthews
+
+    truth, predicted = np.asarray(raw.truth), np.asarray(raw.predicted)
+    wanted_s = sum(trial.end_s + grace_s - trial.begin_s for trial in raw.trials)
+    rest_min = (raw.duration_s - wanted_s) / 60.0
+    if len(truth) != len(predicted) or not len(truth) or classes < 2 or rest_min <= 0.0:
+        raise InvalidField(
+            field=raw.name, value=len(truth), rule="give windows, trials of two classes, and rest"
+        )
+    outcomes = [_outcome(trial, raw.triggers, grace_s) for trial in raw.trials]
+    hits = outcomes.count("hit")
+    false = sum(
+        not any(trial.begin_s <= at_s <= trial.end_s + grace_s for trial in raw.trials)
+        for at_s, _ in raw.triggers
+    )
+    choices = len(outcomes) - outcomes.count("miss") + false
+    minutes = raw.duration_s / 60.0
+    return {
+        "run": raw.name,
+        "nmcc": normalised_matthews(truth, predicted),
+        "bit_per_min": information_rate(
+            hits / max(1, choices), classes=classes, choices_per_min=choices / minutes
+        ),
+        "bit_per_min_of_trials": information_rate(
+            hits / max(1, len(outcomes)), classes=classes, choices_per_min=len(outcomes) / minutes
+        ),
+        "false_per_min": false / rest_min,
+        "hits": hits,
+        "wrong": outcomes.count("wrong"),
+        "misses": outcomes.count("miss"),
+        "false_triggers": false,
+        "trials": len(outcomes),
+        "windows": len(truth),
+        "rest_min": rest_min,
+    }
+
+
+def _outcome(trial: Trial, triggers: Sequence[tuple[float, str]], grace_s: float) -> str:
+    for at_s, label in triggers:
+        if trial.begin_s <= at_s <= trial.end_s + grace_s:
+            return "hit" if label == trial.label else "wrong"
+    return "miss"
+
+
 def judge(raw: RawPredictions) -> dict[str, Any]:
     """The row of a method: its score, the standard error, and the mean score of its controls.
 

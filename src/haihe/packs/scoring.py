@@ -7,13 +7,19 @@ interval, which counts patients and not rows where a patient has several.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    matthews_corrcoef,
+)
 
 Truth = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -219,6 +225,32 @@ def accuracy(
     deviation = np.bincount(index, right - value, minlength=len(members))
     variance = _bessel(len(members)) * float(deviation @ deviation) / len(right) ** 2
     return Estimate(value=value, error=variance**0.5)
+
+
+def normalised_matthews(truth: NDArray[np.generic], predicted: NDArray[np.generic]) -> float:
+    """The Matthews correlation of classes, brought from -1..1 to 0..1: (MCC + 1) / 2.
+
+    A guesser has 0.5 however unequal the classes are, so that a stream that is mostly rest is not
+    scored well for answering rest. Over several classes it is Gorodkin's R_K (2004). Used so for
+    asynchronous decoders by Carrara and Papadopoulo, "Pseudo-online framework for BCI evaluation",
+    Journal of Neural Engineering 21 (2024), doi 10.1088/1741-2552/ad171a.
+    """
+    return (float(matthews_corrcoef(truth, predicted)) + 1.0) / 2.0
+
+
+def information_rate(accuracy: float, *, classes: int, choices_per_min: float) -> float:
+    """Bits a minute by Wolpaw (2002), doi 10.1016/S1388-2457(02)00057-3; 0 at or below chance.
+
+    It takes all classes to be equally frequent and all errors to be equally likely.
+    """
+    assert 0.0 <= accuracy <= 1.0
+    assert classes > 1
+    if accuracy <= 1.0 / classes:
+        return 0.0
+    bits = math.log2(classes) + accuracy * math.log2(accuracy)
+    if accuracy < 1.0:
+        bits += (1.0 - accuracy) * math.log2((1.0 - accuracy) / (classes - 1))
+    return bits * choices_per_min
 
 
 def _bessel(clusters: int) -> float:

@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from bci_rehab.decode import motor, p300, ssvep
+from bci_rehab.decode import following, p300, ssvep
 from bci_rehab.decode.covariance import Floats, Labels
 from bci_rehab.decode.recordings import Bands
 
@@ -32,26 +32,32 @@ FLICKERS_HZ = (13.0, 17.0, 21.0)
 EXO_RATE_HZ = 256.0
 PLAIN_MOTOR_HZ: Bands = ((7.0, 30.0),)
 PLAIN_FLICKER_HZ: Bands = ((5.0, 45.0),)
+PLAIN_EVOKED_HZ = (0.5, 20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One row of a comparison. ``make`` gives an estimator that was never fitted."""
+    """One row of a comparison. ``make`` gives an estimator that was never fitted.
+
+    With ``strip`` it takes only the electrodes over the sensorimotor cortex.
+    """
 
     name: str
     ours: bool
     bands_hz: Bands
     make: Callable[[], Any]
+    strip: bool = False
 
 
 def motor_methods() -> tuple[Method, ...]:
     """For imagined and attempted movement."""
     return (
         Method(
-            name="tangent space of mu and beta",
+            name="following tangent space of mu and beta",
             ours=True,
-            bands_hz=motor.MU_BETA_HZ,
-            make=motor.default_decoder,
+            bands_hz=following.BANDS_HZ,
+            make=following.FollowingTangent,
+            strip=True,
         ),
         Method(
             name="CSP + LDA (MNE, scikit-learn)",
@@ -126,10 +132,13 @@ def calibrated_flicker_methods() -> tuple[Method, ...]:
 
 def p300_methods() -> tuple[Method, ...]:
     """For the P300."""
-    bands = (p300.BAND_HZ,)
+    bands = (PLAIN_EVOKED_HZ,)
     return (
         Method(
-            name="Xdawn covariance + course", ours=True, bands_hz=bands, make=p300.default_decoder
+            name="Xdawn covariance + course",
+            ours=True,
+            bands_hz=(p300.BAND_HZ,),
+            make=p300.default_decoder,
         ),
         Method(
             name="MDM on Xdawn covariances (pyRiemann)",

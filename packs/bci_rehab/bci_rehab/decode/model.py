@@ -23,6 +23,7 @@ from scipy.stats import binom
 from sklearn.base import clone
 
 from bci_rehab.decode.covariance import Floats, banded, log_probabilities
+from bci_rehab.decode.following import fitted as taught
 from bci_rehab.errors import DecoderDamaged, DecoderMismatch, TooLittleToLearn
 from bci_rehab.signal.blocks import ChannelKind, StreamInfo
 
@@ -214,7 +215,7 @@ def cross_validated(
     right: list[bool] = []
     for fold in np.unique(folds):
         test = folds == fold
-        fitted = clone(estimator).fit(array[~test], targets[~test])
+        fitted = taught(clone(estimator), array[~test], targets[~test], folds[~test])
         logarithms = log_probabilities(fitted, array[test])
         for trial in np.unique(names[test]):
             of_trial = names[test] == trial

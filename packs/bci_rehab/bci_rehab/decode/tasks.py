@@ -19,6 +19,7 @@ import numpy as np
 from bci_rehab.decode import methods as known
 from bci_rehab.decode import p300, recordings
 from bci_rehab.decode.covariance import Floats, Labels, log_probabilities
+from bci_rehab.decode.following import fitted
 from bci_rehab.decode.methods import Method
 from bci_rehab.decode.recordings import Cut, Source, Windows
 from bci_rehab.decode.ssvep import REST_HZ
@@ -191,18 +192,18 @@ def run_tasks(
             raise OfflineTaskUnknown(name=name, names=", ".join(TASKS))
         trained = task.windows_of or name
         sources: list[Source] = []
-        windows: dict[recordings.Bands, list[Windows]] = {}
+        windows: dict[tuple[recordings.Bands, bool], list[Windows]] = {}
         for method in task.methods():
             if methods is not None and method.name not in methods:
                 continue
             key = (trained, method.name)
             if key not in done:
                 sources = sources or _sources(name, task, folder)
-                if method.bands_hz not in windows:
-                    windows[method.bands_hz] = task.windows(sources, method.bands_hz)
-                done[key] = _predicted(
-                    trained, task, method, windows[method.bands_hz], seed, permutations
-                )
+                sort = (method.bands_hz, method.strip)
+                if sort not in windows:
+                    picked = recordings.sensorimotor(sources) if method.strip else sources
+                    windows[sort] = task.windows(picked, method.bands_hz)
+                done[key] = _predicted(trained, task, method, windows[sort], seed, permutations)
             yield _combined(done[key], name) if task.windows_of else done[key]
 
 
@@ -267,7 +268,7 @@ def _crossed(
                 task=method.name,
                 reason=f"without {fold}, only one class is left to learn from",
             )
-        estimator = method.make().fit(subject.samples[~test], taught)
+        estimator = fitted(method.make(), subject.samples[~test], taught, folds[~test])
         columns = np.searchsorted(labels, estimator.classes_)
         scores[np.ix_(test, columns)] = log_probabilities(estimator, subject.samples[test])
     return _table(subject, folds, labels, scores, permutation)

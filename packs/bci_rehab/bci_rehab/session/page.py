@@ -38,7 +38,7 @@ class Drawn:
         if self._first is None:
             self._first = block.first
         cut = whole * self.factor
-        means = joined[:cut].reshape(whole, self.factor, -1).mean(axis=1)
+        means = joined[:cut].reshape(whole, self.factor, joined.shape[1]).mean(axis=1)
         self._rows += [[finite(v, 1) for v in row] for row in means.tolist()]
         self._left, self._next = joined[cut:], block.end
         if len(self._rows) > ROWS_LIMIT:

@@ -57,6 +57,7 @@ _BY_LOWER = {name.lower(): name for name in _POSITIONS}
 _RENAMED = {"t3": "T7", "t4": "T8", "t5": "P7", "t6": "P8"}
 # What recorders hang on names: "EEG Fp1-REF", "Fc5.", "C3-A2", "CZ_REF".
 _PREFIX = re.compile(r"^(?:eeg|seeg)[\s_:.-]+", re.IGNORECASE)
+_STRIP = re.compile("(FC|CP?)[z1-6]")
 _SUFFIX = re.compile(r"[\s_:-]+(?:ref|le|avg|av|car|a1|a2|m1|m2|ar)$", re.IGNORECASE)
 
 # Montages by growing number, the hand areas first and then the rest of the head evenly.
@@ -133,3 +134,11 @@ def neighbours(name: str, among: Sequence[str], *, count: int = 4) -> tuple[str,
     closeness = positions(others) @ here
     nearest = np.argsort(-closeness, kind="stable")[:count]
     return tuple(others[index] for index in nearest)
+
+
+def sensorimotor(among: Sequence[str]) -> tuple[str, ...]:
+    """Those of some channels, in their order, that lie over the sensorimotor cortex.
+
+    Three rows from ear to ear: FC5 to FC6, C5 to C6, CP5 to CP6.
+    """
+    return tuple(name for name in among if _STRIP.fullmatch(normalise(name)))

@@ -11,10 +11,12 @@ from bci_rehab.session.decoding import Decision
 from bci_rehab.session.drivers.sham import Yoke, YokedTrial
 from bci_rehab.session.host_status import Transition
 from bci_rehab.session.interlock import Fault, StopReason
+from bci_rehab.session.page import Drawn
 from bci_rehab.session.plan import Phase, SegmentKind, Side
 from bci_rehab.session.record_format import RecordKind, read_recording
 from bci_rehab.session.recorder import Recorder
 from bci_rehab.session.resume import resumed_engine
+from bci_rehab.signal.blocks import Block
 from bci_rehab.signal.verdicts import Code, Finding
 from session_world import INFO, PLAN, FakeDecoder, FakeTape, World
 
@@ -331,3 +333,11 @@ def test_what_the_actuators_own_process_stopped_is_stopped_here_as_well():
     world.passes(0.05)
     assert not world.interlock.armed
     assert world.interlock.stops[-1].reason is StopReason.PERMIT_LATE
+
+
+def test_blocks_shorter_than_a_drawn_point_wait_for_more():
+    drawn = Drawn(replace(INFO, rate_hz=1_000.0))
+    for first in range(8):
+        samples = np.full((1, 2), float(first))
+        drawn.add(Block(first=first, samples=samples, device_s=np.zeros(1), host_s=0.0))
+    assert drawn.take() == {"first": 0, "step": 4, "microvolts": [[1.5, 1.5], [5.5, 5.5]]}
