@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +26,8 @@ from haihe.packs.channels import PATH, Ticket, declared_services, verified
 from haihe.packs.frames import FrameError
 from haihe.packs.portals import pack_home
 
-Event = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
+Event = Mapping[str, Any]
+Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
@@ -135,7 +135,8 @@ async def bridge(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close"})  # before it is accepted: answered with 403
         return
     await send({"type": "websocket.accept"})
-    page = Page(*address.groups(), receive, send)
+    pack, service = address.groups()
+    page = Page(pack, service, receive, send)
     try:
         code = await _converse(scope, page)
     except Closing as closing:
@@ -145,7 +146,7 @@ async def bridge(scope: Scope, receive: Receive, send: Send) -> None:
     await page.close(code)
 
 
-def is_own_origin(headers: MutableMapping[bytes, bytes], *, is_secure: bool) -> bool:
+def is_own_origin(headers: Mapping[bytes, bytes], *, is_secure: bool) -> bool:
     """Whether the browser says that the page is ours.
 
     Ours is the public address, and whatever allowed host the request itself was sent to.

@@ -343,7 +343,7 @@ def _pack(source: PackSource, check: PackCheck | None) -> dict[str, Any]:
 
 def _listed_pack(source: PackSource, check: PackCheck | None, as_json: bool) -> dict[str, Any]:
     told = _services(source)
-    short = [f"{_own_name(item)} {_(item['state'])}" for item in told]
+    short = [f"{_own_name(item)} {item['state']}" for item in told]
     return {**_pack(source, check), "services": told if as_json else short}
 
 
@@ -355,7 +355,7 @@ def _services(source: PackSource) -> list[dict[str, Any]]:
 def _service_line(told: Mapping[str, Any]) -> str:
     """A service in a line: since when it runs, and what last went wrong."""
     since = f" {_clock(told['since'])}" if told["since"] else ""
-    line = f"{_own_name(told)}: {_(told['state'])}{since}"
+    line = f"{_own_name(told)}: {told['state']}{since}"
     if told["failed_at"]:
         line += f"; {_clock(told['failed_at'])} {told['failure']}"
     return line
