@@ -124,9 +124,14 @@ def _exchange(pack: str, service: str, message: Message, timeout_s: float) -> Me
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise ServiceUnavailable(pack=pack, service=service, reason="it is not running") from error
     except TimeoutError as error:
-        reason = f"it did not answer in {timeout_s:g} s"
-        raise ServiceUnavailable(pack=pack, service=service, reason=reason) from error
-    except (OSError, EOFError, FrameError) as error:
+        raise ServiceUnavailable(
+            pack=pack, service=service, reason=f"it did not answer in {timeout_s:g} s"
+        ) from error
+    except EOFError as error:
+        raise ServiceUnavailable(
+            pack=pack, service=service, reason="it hung up without an answer"
+        ) from error
+    except (OSError, FrameError) as error:
         raise ServiceUnavailable(pack=pack, service=service, reason=str(error)) from error
 
 
@@ -140,6 +145,6 @@ def _receive(link: socket.socket, length: int, deadline_s: float) -> bytes:
         link.settimeout(left_s)
         piece = link.recv(length - len(received))
         if not piece:
-            raise EOFError("it hung up without an answer")
+            raise EOFError
         received += piece
     return bytes(received)

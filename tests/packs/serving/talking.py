@@ -30,6 +30,7 @@ class Talking:
         self.context = context
         self.done: list[str] = []
         self.pictures = 0
+        self.heard: list[dict[str, Any]] = []
 
     async def start(self) -> None:
         self.done.append("start")
@@ -41,6 +42,7 @@ class Talking:
     async def handle(self, channel: Channel) -> None:
         await channel.send({"claims": dict(channel.claims), "pid": os.getpid()})
         async for message in channel:
+            self.heard.append(message)
             match message.get("what"):
                 case "fail":
                     raise RuntimeError("a defect in one channel")
