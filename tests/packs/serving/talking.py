@@ -37,7 +37,8 @@ class Talking:
         if os.environ.get("TALKING") == "broken":
             raise RuntimeError("no amplifier is connected")
         if os.environ.get("TALKING") == "deaf":
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     async def handle(self, channel: Channel) -> None:
         await channel.send({"claims": dict(channel.claims), "pid": os.getpid()})

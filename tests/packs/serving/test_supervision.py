@@ -132,7 +132,10 @@ def _ended(supervisor: Supervisor, logs: list[dict[str, Any]]) -> int:
 
 
 def test_one_that_heeds_no_sigterm_is_killed(
-    service: InstalledService, supervise: Supervise, monkeypatch: pytest.MonkeyPatch
+    service: InstalledService,
+    supervise: Supervise,
+    logs: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TALKING", "deaf")
     monkeypatch.setattr(supervision, "STOP_LIMIT_S", 0.2)
@@ -142,6 +145,7 @@ def test_one_that_heeds_no_sigterm_is_killed(
     number = pid(service)
     supervisor.close()
     assert not is_alive(number)
+    assert logs[-1]["event"] == "service.killed"
 
 
 def test_one_whose_libraries_are_missing_is_named_once_and_started_when_they_are_there(
