@@ -34,8 +34,11 @@ from haihe.packs.context import (
 from haihe.packs.domain import Manifest, Text
 from haihe.packs.errors import InputRefused
 from haihe.packs.judging import RawPredictions, RawStream, Trial, judge, judge_streams
+from haihe.packs.serving import Channel, ChannelClosed, Service, ServiceContext, serve
 
 __all__ = [
+    "Channel",
+    "ChannelClosed",
     "Conflict",
     "Context",
     "Corrupt",
@@ -57,6 +60,8 @@ __all__ = [
     "Reason",
     "Refused",
     "RunContext",
+    "Service",
+    "ServiceContext",
     "Text",
     "TooLarge",
     "Trial",
@@ -64,4 +69,5 @@ __all__ = [
     "gettext_noop",
     "judge",
     "judge_streams",
+    "serve",
 ]
