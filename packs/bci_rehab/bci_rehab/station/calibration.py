@@ -9,24 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
 from bci_rehab.decode import evidence
-from bci_rehab.decode.covariance import Floats, log_probabilities
+from bci_rehab.decode.covariance import Floats
+from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
 from bci_rehab.decode.model import Accuracy, Decoder, Manifest, cross_validated, hashes, save
-from bci_rehab.decode.motor import MU_BETA_HZ, default_decoder
 from bci_rehab.errors import TooLittleToLearn
 from bci_rehab.session import events as ev
+from bci_rehab.session.motor_live import STEP_S, WINDOW_S
 from bci_rehab.session.plan import Phase, Segment, SegmentKind, SessionPlan, Side, segments_of
 from bci_rehab.session.record_format import Recording, RecordKind, read_recording
 from bci_rehab.signal.blocks import ChannelKind
-from bci_rehab.station.pathway import STEP_S, WINDOW_S, Filtered, filtered
+from bci_rehab.station.pathway import filtered
 
-METHOD = "tangent space"
+METHOD = "tangent space, following"
 # The patient needs this long after the cue; the delay of the filters is in it.
 REACTION_S = 0.5
 # Windows of one trial overlap; closer ones say little that is new.
@@ -34,6 +35,8 @@ LEARN_STEP_S = 0.25
 FEWEST_TRIALS = 5
 # A single run is cut into this many parts, of which each is left out once.
 PARTS = 4
+# Windows that are held in memory at a time.
+CHUNK = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,22 +96,23 @@ def fit(recording: Path, to: Path, *, wanted_per_min: float, version: str) -> Fi
     cutter = _Cutter(read)
     learnt = cutter.cut([s for s in stretches if s.trial], step_s=LEARN_STEP_S)
     folds = _folds(learnt)
-    estimator = default_decoder()
-    accuracy = cross_validated(estimator, learnt.windows, learnt.labels, learnt.trials, folds)
-    judged = _judged(estimator, learnt, folds, cutter, stretches)
+    accuracy = cross_validated(
+        FollowingTangent(), learnt.windows, learnt.labels, learnt.trials, folds
+    )
+    judged = _judged(learnt, folds, cutter, stretches)
     moves = tuple(str(side) for side in plan.sides if side is not Side.REST)
     rule = evidence.Rule(classes=moves, threshold=1.0)
     idle = [(odds, times) for stretch, odds, times in judged if stretch.side is Side.REST]
     calibrated = evidence.calibrate(rule, idle, wanted_per_min=wanted_per_min)
     hits = _hits(calibrated.rule, judged)
-    decoder = estimator.fit(learnt.windows, learnt.labels)
+    decoder = FollowingTangent().fit(learnt.windows, learnt.labels, learnt.runs)
     manifest = Manifest(
         method=METHOD,
         version=version,
         classes=tuple(str(label) for label in decoder.classes_),
         rate_hz=read.stream.rate_hz,
         channels=read.stream.named(ChannelKind.EEG),
-        bands_hz=MU_BETA_HZ,
+        bands_hz=BANDS_HZ,
         window_s=WINDOW_S,
         calibration_sha256=hashes([recording]),
         accuracy=accuracy,
@@ -193,35 +197,43 @@ class _Cutter:
     """Cuts windows out of a recording by the host's clock."""
 
     def __init__(self, recording: Recording) -> None:
-        self._path: Filtered = filtered(recording.stream, recording.blocks)
+        self._path = filtered(recording.stream, recording.blocks)
         self._rate_hz = recording.stream.rate_hz
         self._arrived_s = [block.host_s for block in recording.blocks]
         self._ends = [block.end for block in recording.blocks]
 
-    def of(self, stretch: Stretch, *, step_s: float) -> tuple[list[Floats], list[float]]:
-        """The windows within a stretch, and the times of their ends (s of the samples)."""
-        first, last = np.interp([stretch.begins_s, stretch.ends_s], self._arrived_s, self._ends)
-        begin = first + (REACTION_S if stretch.trial else 0.0) * self._rate_hz
-        ends = np.arange(begin + WINDOW_S * self._rate_hz, last, step_s * self._rate_hz)
-        windows, times = [], []
-        for end in np.round(ends).astype(int):
-            window = self._path.window(int(end), WINDOW_S)
+    def ends(self, begins_s: float, ends_s: float, *, step_s: float) -> list[int]:
+        """The sample numbers at which windows between two times end."""
+        first, last = np.interp([begins_s, ends_s], self._arrived_s, self._ends)
+        step = step_s * self._rate_hz
+        found = np.arange(first + WINDOW_S * self._rate_hz, last, step)
+        return [int(end) for end in np.round(found)]
+
+    def windows(self, ends: Sequence[int]) -> Iterator[tuple[int, Floats]]:
+        """The windows that end there, as far as their samples are good."""
+        for end in ends:
+            window = self._path.window(end, WINDOW_S)
             if window is not None:
-                windows.append(window)
-                times.append(end / self._rate_hz)
-        return windows, times
+                yield end, window
+
+    def seconds(self, end: int) -> float:
+        """The time of a sample on the device's own count."""
+        return end / self._rate_hz
 
     def cut(self, stretches: Sequence[Stretch], *, step_s: float) -> _Windows:
-        """All windows of some stretches."""
-        made = [(stretch, self.of(stretch, step_s=step_s)[0]) for stretch in stretches]
-        counts = [len(windows) for _, windows in made]
+        """All windows of some trials, from when the patient can have reacted."""
+        made = []
+        for stretch in stretches:
+            ends = self.ends(stretch.begins_s + REACTION_S, stretch.ends_s, step_s=step_s)
+            made.append([window for _, window in self.windows(ends)])
+        counts = [len(windows) for windows in made]
         if not sum(counts):
             raise TooLittleToLearn(what="a decoder", found="no clean window", needed="clean signal")
         return _Windows(
-            windows=np.stack([window for _, windows in made for window in windows]),
-            labels=np.repeat([str(stretch.side) for stretch, _ in made], counts),
-            trials=np.repeat([stretch.trial for stretch, _ in made], counts),
-            runs=np.repeat([stretch.run for stretch, _ in made], counts),
+            windows=np.stack([window for windows in made for window in windows]),
+            labels=np.repeat([str(stretch.side) for stretch in stretches], counts),
+            trials=np.repeat([stretch.trial for stretch in stretches], counts),
+            runs=np.repeat([stretch.run for stretch in stretches], counts),
         )
 
 
@@ -237,32 +249,54 @@ _Judged = tuple[Stretch, list[list[float]], list[float]]
 
 
 def _judged(
-    estimator: Any,
-    learnt: _Windows,
-    folds: Any,
-    cutter: _Cutter,
-    stretches: Sequence[Stretch],
+    learnt: _Windows, folds: Any, cutter: _Cutter, stretches: Sequence[Stretch]
 ) -> list[_Judged]:
-    """Log-odds over each stretch, of decoders that did not learn from its run."""
+    """Log-odds over each stretch, of decoders that did not learn from its run.
+
+    Each decoder reads its part of the recording from the beginning to the end, as a session does;
+    what is kept is what it said within the stretches.
+    """
     fold_of = dict(zip(learnt.trials.tolist(), folds.tolist(), strict=True))
-    numbers = sorted(set(fold_of.values()))
-    fitted = {
-        fold: clone(estimator).fit(learnt.windows[folds != fold], learnt.labels[folds != fold])
-        for fold in numbers
-    }
     made: list[_Judged] = []
-    fold = numbers[0]
-    for place, stretch in enumerate(stretches):
-        # A fixation belongs to the trial behind it; the rest at the beginning to the first run.
-        behind = (s.trial for s in stretches[place:] if s.trial in fold_of)
-        fold = fold_of.get(next(behind, 0), fold)
-        windows, times = cutter.of(stretch, step_s=STEP_S)
-        if windows:
-            logarithms = log_probabilities(fitted[fold], np.stack(windows))
-            classes = [str(label) for label in fitted[fold].classes_]
-            odds = evidence.log_odds_of(np.exp(logarithms), classes, rest=Side.REST.value)
-            made.append((stretch, odds.tolist(), times))
+    for fold in sorted(set(fold_of.values())):
+        own = _of_fold(fold, fold_of, stretches)
+        learn = folds != fold
+        model = FollowingTangent().fit(
+            learnt.windows[learn], learnt.labels[learn], learnt.runs[learn]
+        )
+        said = _read(model, cutter, own[0].begins_s, own[-1].ends_s)
+        for stretch in own:
+            ends = cutter.ends(stretch.begins_s, stretch.ends_s, step_s=STEP_S)
+            inside = [end for end in said if ends and ends[0] <= end <= ends[-1]]
+            times = [cutter.seconds(end) for end in inside]
+            made.append((stretch, [said[end] for end in inside], times))
     return made
+
+
+def _of_fold(fold: int, fold_of: dict[int, int], stretches: Sequence[Stretch]) -> list[Stretch]:
+    """The stretches of a fold: a fixation belongs to the trial behind it, the rest at the
+    beginning to the first."""
+    own, known = [], min(fold_of.values())
+    for place, stretch in enumerate(stretches):
+        behind = (s.trial for s in stretches[place:] if s.trial in fold_of)
+        known = fold_of.get(next(behind, 0), known)
+        if known == fold:
+            own.append(stretch)
+    return own
+
+
+def _read(
+    model: FollowingTangent, cutter: _Cutter, begins_s: float, ends_s: float
+) -> dict[int, list[float]]:
+    """What a decoder says of each movement between two times, by the window's last sample."""
+    follower, classes = model.follower(), [str(label) for label in model.classes_]
+    windows = cutter.windows(cutter.ends(begins_s, ends_s, step_s=STEP_S))
+    said: dict[int, list[float]] = {}
+    while chunk := list(islice(windows, CHUNK)):
+        logarithms = follower.log_probabilities(np.stack([window for _, window in chunk]))
+        odds = evidence.log_odds_of(np.exp(logarithms), classes, rest=Side.REST.value)
+        said |= zip([end for end, _ in chunk], odds.tolist(), strict=True)
+    return said
 
 
 def _hits(rule: evidence.Rule, judged: Sequence[_Judged]) -> float:

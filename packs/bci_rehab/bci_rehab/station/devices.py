@@ -141,7 +141,9 @@ def offered_sources(home: Path) -> list[dict[str, Any]]:
     found += [
         _offer("lsl", stream.name(), stream.channel_count(), stream.nominal_srate(), given)
         for stream in _streams()
-        for given in [{"source_id": stream.source_id()} if stream.source_id() else {"name": stream.name()}]
+        for given in [
+            {"source_id": stream.source_id()} if stream.source_id() else {"name": stream.name()}
+        ]
     ]
     found += [
         _offer("brainflow", board.name, 0, 0.0, {"name": board.name})

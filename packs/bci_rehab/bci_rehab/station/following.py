@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from bci_rehab.session.plan import Phase, Side
@@ -42,7 +43,6 @@ class Follower:
         self._seen = seen
 
     def _intend(self, task: Task, at_s: float) -> None:
-        try:
+        # If the source is gone, the session is told so by the ring.
+        with suppress(HaiheError):
             self._ask("intend", task.value, at_s)
-        except HaiheError:
-            pass  # the source is gone; the session is told so by the ring

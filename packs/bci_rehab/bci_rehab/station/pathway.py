@@ -1,39 +1,24 @@
-"""From samples to decisions: the one path that calibration and a live session share.
+"""From samples to decisions: what calibration and a live session share.
 
-A decoder learns from what comes out of :func:`chain_for`, and a session feeds it from the same
-chain, so that nothing it meets live was filtered otherwise.
+A decoder learns from what comes out of the motor chain, and a session feeds it from the same chain,
+so that nothing it meets live was filtered otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bci_rehab.decode.model import Decoder, load
-from bci_rehab.decode.motor import MU_BETA_HZ
+from bci_rehab.decode.model import load
 from bci_rehab.session.decoding import WindowDecoder
-from bci_rehab.signal.blocks import Block, ChannelKind, Floats, StreamInfo
-from bci_rehab.signal.filters import Chain, Decimate, FilterBank
+from bci_rehab.session.motor_live import motor_chain, stream_decoder
+from bci_rehab.signal.blocks import Block, Floats, StreamInfo
 from bci_rehab.signal.pieces import Piece
-from bci_rehab.signal.spatial import Pick, Reference
-
-WINDOW_S = 1.0
-STEP_S = 0.1
-# The bands end at 30 Hz; beyond this rate samples only cost time.
-ENOUGH_HZ = 125.0
-
-
-def chain_for(info: StreamInfo) -> Chain:
-    """EEG channels, common average, as many samples as the bands need, mu and beta."""
-    pick = Pick(info, info.named(ChannelKind.EEG))
-    factor = max(1, int(info.rate_hz // ENOUGH_HZ))
-    thinned = [Decimate(info.rate_hz, factor)] if factor > 1 else []
-    bank = FilterBank(info.rate_hz / factor, MU_BETA_HZ)
-    return Chain(info, [pick, Reference(pick.info), *thinned, bank])
 
 
 def open_decoder(path: Path, sha256: str, info: StreamInfo) -> WindowDecoder:
@@ -46,20 +31,7 @@ def open_decoder(path: Path, sha256: str, info: StreamInfo) -> WindowDecoder:
     """
     decoder = load(path, sha256=sha256)
     decoder.check(info)
-    return decoder_over(decoder, info)
-
-
-def decoder_over(decoder: Decoder, info: StreamInfo) -> WindowDecoder:
-    """Slide the decoder's window over the filtered stream."""
-    manifest = decoder.manifest
-    return WindowDecoder(
-        info,
-        chain_for(info),
-        decoder,
-        classes=manifest.classes,
-        window_s=manifest.window_s,
-        step_s=STEP_S,
-    )
+    return stream_decoder(info, decoder.estimator)
 
 
 @dataclass(frozen=True)
@@ -75,6 +47,7 @@ class Filtered:
     samples: Floats
     usable: NDArray[np.bool_]
     whole: NDArray[np.int64]
+    stride: int
     rate_hz: float
 
     def window(self, end: int, length_s: float) -> Floats | None:
@@ -90,9 +63,9 @@ class Filtered:
 
 def filtered(info: StreamInfo, blocks: Iterable[Block]) -> Filtered:
     """All of a recording through the chain, block after block as it came."""
-    chain = chain_for(info)
+    chain = motor_chain(info)
     pieces: list[Piece] = [piece for piece in map(chain.process, blocks) if len(piece.samples)]
-    whole = np.cumsum([0, *(b.first != a.end for a, b in zip(pieces, pieces[1:], strict=False))])
+    whole = np.cumsum([0, *(b.first != a.end for a, b in pairwise(pieces))])
     return Filtered(
         ends=np.concatenate(
             [piece.first + piece.stride * np.arange(1, len(piece) + 1) for piece in pieces]
@@ -100,5 +73,6 @@ def filtered(info: StreamInfo, blocks: Iterable[Block]) -> Filtered:
         samples=np.concatenate([piece.samples for piece in pieces]),
         usable=np.concatenate([piece.usable for piece in pieces]),
         whole=np.repeat(whole, [len(piece) for piece in pieces]),
+        stride=pieces[0].stride,
         rate_hz=info.rate_hz / pieces[0].stride,
     )

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -276,10 +276,9 @@ class RunningSession:
 
 
 def _finish_recording(recorder: Recorder) -> None:
-    try:
+    # What was written is readable, and the summary says that it was not finished.
+    with suppress(RecorderFailed):
         recorder.close()
-    except RecorderFailed:
-        pass  # what was written is readable, and the summary says that it was not finished
 
 
 def _channel(name: str) -> dict[str, Any]:

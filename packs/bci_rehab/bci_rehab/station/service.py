@@ -24,7 +24,8 @@ from bci_rehab.station.opening import DecoderFile, read_opening
 from bci_rehab.station.running import RunningSession
 from haihe.packs import Channel, ChannelClosed, HaiheError, ServiceContext
 
-PATIENT, THERAPIST = "patient", "therapist"
+PATIENT, TECHNICIAN, THERAPIST = "patient", "technician", "therapist"
+ROLES = frozenset({PATIENT, TECHNICIAN, THERAPIST})
 ORDERS = frozenset(
     {"begin", "arm", "stop", "emergency", "pause", "resume", "skip", "abort", "note"}
 )
@@ -82,7 +83,7 @@ class Station:
     async def handle(self, channel: Channel) -> None:
         """A page, for as long as it stays."""
         page = _Page(channel)
-        if page.role not in (PATIENT, THERAPIST):
+        if page.role not in ROLES:
             return
         self._pages.add(page)
         sending = asyncio.create_task(page.send_all())
@@ -235,7 +236,7 @@ class Station:
         }
         reduced = {"type": "live", **{name: message[name] for name in PATIENT_SEES}}
         for page in here:
-            page.offer(message if page.role == THERAPIST else reduced)
+            page.offer(reduced if page.role == PATIENT else message)
         if message["trial"]["ended"] and self._state["state"] == "live":
             self._become("ended", self._state["session"])
 
@@ -271,7 +272,7 @@ class _Page:
 
     def may_see(self, summary: Mapping[str, Any]) -> dict[str, Any]:
         """Of a summary, what the role is shown."""
-        if self.role == THERAPIST:
+        if self.role != PATIENT:
             return dict(summary)
         shown = ("trials", "hits", "quiet", "accuracy", "time_on_task_s")
         return {name: summary[name] for name in shown}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def _decision_ms(decisions: Sequence[Record]) -> dict[str, float | None]:
 def _signal(recording: Recording) -> dict[str, Any]:
     stream, blocks = recording.stream, recording.blocks
     kept = sum(len(block) for block in blocks)
-    lost = sum(_gap(before, after) for before, after in zip(blocks, blocks[1:], strict=False))
+    lost = sum(_gap(before, after) for before, after in pairwise(blocks))
     health = recording.of(RecordKind.HEALTH)
     bad = Counter(name for record in health for name in record.body.get("bad_channels", ()))
     return {
