@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID
 
 from django.contrib import messages
@@ -15,6 +16,16 @@ from bci_rehab.clinic import decoders, sessions
 from bci_rehab.clinic.live_words import patient_words, therapist_words
 from haihe.packs.pages import Request
 
+# What a therapist may order, and by which key; what stops is apart, and large.
+ORDERS = (
+    ("begin", "B"),
+    ("arm", "A"),
+    ("pause", "P"),
+    ("resume", "R"),
+    ("skip", "K"),
+    ("abort", "X"),
+)
+
 
 @require_GET
 @never_cache
@@ -23,11 +34,13 @@ def live(request: Request, session_id: UUID) -> HttpResponse:
     found = sessions.checked(request.principal, session_id)
     if found.state != found.State.RUNNING:
         return redirect("bci_rehab:session", session_id)
+    words = therapist_words()
     context = {
         "session": found,
         "patient": found.patient,
         "may_run": sessions.may_run(request.principal, found.patient),
-        "words": therapist_words(),
+        "orders": [(order, key, words["orders"][order]) for order, key in ORDERS],
+        "words": json.dumps(words, ensure_ascii=False),
     }
     return render(request, "bci_rehab/live.html", context)
 
@@ -40,8 +53,9 @@ def screen(request: Request, session_id: UUID) -> HttpResponse:
     if found.state != found.State.RUNNING:
         return redirect("bci_rehab:session", session_id)
     words = patient_words()
-    words["cue_words"] = words["attempt" if found.plan["task"] == "attempt" else "imagery"]
-    return render(request, "bci_rehab/screen.html", {"session": found, "words": words})
+    words["asks"] = words["attempt" if found.plan["task"] == "attempt" else "imagery"]
+    context = {"session": found, "words": json.dumps(words, ensure_ascii=False)}
+    return render(request, "bci_rehab/screen.html", context)
 
 
 @require_POST
