@@ -24,6 +24,7 @@ from haihe.kernel.outbox import Event, backlog, subscribe
 from haihe.ledger.services import expire_due
 from haihe.packs.portals import brought_kinds, make_known
 from haihe.packs.services import evaluate_job
+from haihe.packs.supervision import ServiceState, installed_services, status_of
 from haihe.parties.models import Organisation
 from haihe.parties.services import principal_of_email
 from haihe.parties.tasks import forget_expired
@@ -143,6 +144,7 @@ def _set_checks() -> None:
     health.register_check("events", _events)
     health.register_check("evidence", partial(health.of_beat, VERIFY, interval=VERIFY_EVERY))
     health.register_check("dispatcher", _dispatcher)
+    health.register_check("services", _services)
 
 
 def _expire(at: datetime) -> str:
@@ -163,3 +165,13 @@ def _events() -> health.Line:
 
 def _dispatcher() -> health.Line:
     return health.of_worker("dispatcher", silence=DISPATCHER_SILENCE)
+
+
+def _services() -> health.Line:
+    """One that is not installed was left out on purpose; one that stopped should be looked at."""
+    states = {one.label: status_of(one).state for one in installed_services()}
+    figures = {"services": {label: state.value for label, state in states.items()}}
+    if ServiceState.STOPPED in states.values():
+        text = "are not all running; haihe up starts them, and its log says why one ended"
+        return health.Line(health.State.WARNING, text, figures)
+    return health.Line(health.State.OK, "run, those that are installed", figures)

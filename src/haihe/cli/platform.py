@@ -53,13 +53,19 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on; the setting if not given.")] = "",
     port: Annotated[int, typer.Option(help="Port to listen on; the setting if not given.")] = -1,
     jobs: Annotated[bool, typer.Option(help="Also dispatch jobs.")] = True,
+    services: Annotated[bool, typer.Option(help="Also run the services of packs.")] = True,
 ) -> None:
-    """Serve the portal and the API, dispatch jobs, deliver events, until interrupted."""
+    """Serve portal and API, dispatch jobs, deliver events, run packs' services, until stopped."""
     from haihe.cli.serve import serve
 
     migrate()
     where = load_settings()
-    serve(host=host or where.host, port=where.port if port < 0 else port, jobs=jobs)
+    serve(
+        host=host or where.host,
+        port=where.port if port < 0 else port,
+        jobs=jobs,
+        services=services,
+    )
 
 
 def demo(

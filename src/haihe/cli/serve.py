@@ -1,6 +1,7 @@
 """``haihe up``: web server and workers in one process, stopped together.
 
-The workers dispatch jobs, deliver events, and do what is due periodically.
+The workers dispatch jobs, deliver events, and do what is due periodically. Beside them the services
+of packs run, each a process of its own that ends with this one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from haihe.kernel import beats
 from haihe.kernel.errors import Unavailable
 from haihe.kernel.outbox import deliver_due
 from haihe.kernel.storage import storage_failure
+from haihe.packs.bridge import MAX_MESSAGE_BYTES
+from haihe.packs.supervision import Supervisor, installed_services
 
 PAUSE_S = 0.5
 # How long a worker leaves a disk or a database alone that could not serve it.
@@ -27,15 +30,17 @@ Step = Callable[[], int]
 log = structlog.get_logger(__name__)
 
 
-def serve(*, host: str, port: int, jobs: bool) -> None:
+def serve(*, host: str, port: int, jobs: bool, services: bool) -> None:
     """Serve until interrupted; running jobs go on without us and are found again."""
     stop = threading.Event()
     steps: dict[str, Step] = {"events": deliver_due, "beats": beats.run_due}
     if jobs:
         steps["dispatcher"] = Dispatcher().tick
     workers = [_worker(name, step, stop) for name, step in steps.items()]
+    supervisor = Supervisor(installed_services() if services else [])
     for worker in workers:
         worker.start()
+    supervisor.start()
     try:
         uvicorn.run(
             "haihe.app.asgi:application",
@@ -44,9 +49,16 @@ def serve(*, host: str, port: int, jobs: bool) -> None:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=5,
+            # What it reads into memory before the bridge sees it; a page that answers no ping
+            # for this long is gone.
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_ping_interval=20.0,
+            ws_ping_timeout=20.0,
         )
     finally:
         stop.set()
+        supervisor.close()
         for worker in workers:
             worker.join(timeout=10)
 

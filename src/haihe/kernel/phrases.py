@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -41,9 +42,12 @@ def translated(phrase: str) -> str:
 
 def localized(error: HaiheError) -> str:
     """The error's message with its phrases translated and its values as they are."""
-    return gettext(error.template).format(
-        **{name: _value(name, value) for name, value in error.params().items()}
-    )
+    return filled_in(error.template, error.params())
+
+
+def filled_in(template: str, values: Mapping[str, Any]) -> str:
+    """An error's message from its parts, as they come from another process."""
+    return gettext(template).format(**{name: _value(name, given) for name, given in values.items()})
 
 
 def _value(name: str, value: Any) -> Any:

@@ -34,8 +34,11 @@ from haihe.packs.context import (
 from haihe.packs.domain import Manifest, Text
 from haihe.packs.errors import InputRefused
 from haihe.packs.judging import RawPredictions, judge
+from haihe.packs.serving import Channel, ChannelClosed, Service, ServiceContext, serve
 
 __all__ = [
+    "Channel",
+    "ChannelClosed",
     "Conflict",
     "Context",
     "Corrupt",
@@ -56,9 +59,12 @@ __all__ = [
     "Reason",
     "Refused",
     "RunContext",
+    "Service",
+    "ServiceContext",
     "Text",
     "TooLarge",
     "Unavailable",
     "gettext_noop",
     "judge",
+    "serve",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +32,8 @@ from haihe.packs.environments import PackEnvironment, build, enter, environment_
 from haihe.packs.evaluation import Evaluation as Judgement
 from haihe.packs.models import Evaluation, PackCheck
 from haihe.packs.scaffold import scaffold
+from haihe.packs.service_runner import run_service
+from haihe.packs.supervision import installed_services, status_of
 from haihe.policy.cli import caller, person
 from haihe.policy.domain import Principal
 
@@ -47,8 +51,8 @@ def list_packs(as_json: AsJson = False) -> None:
     sources = services.list_packs(principal)
     checks = services.checks_of(principal, sources)
     show_rows(
-        [_pack(source, checks.get(source.name)) for source in sources],
-        columns=["name", "version", "title", "measure", "tier"],
+        [_listed_pack(source, checks.get(source.name), as_json) for source in sources],
+        columns=["name", "version", "title", "measure", "tier", "services"],
         as_json=as_json,
         empty=_("No pack is installed. Write one: haihe packs new NAME"),
     )
@@ -62,7 +66,11 @@ def show_pack(name: str, as_json: AsJson = False) -> None:
     manifest = source.manifest()
     check = services.checks_of(principal, [source]).get(name)
     if as_json:
-        told = {"manifest": manifest.model_dump(mode="json"), "sha256": source.sha256()}
+        told = {
+            "manifest": manifest.model_dump(mode="json"),
+            "sha256": source.sha256(),
+            "services": _services(source),
+        }
         show_record({**_pack(source, check), **told}, as_json=True)
         return
     record = {
@@ -72,6 +80,7 @@ def show_pack(name: str, as_json: AsJson = False) -> None:
         "systems": list(manifest.systems),
         "inputs": [f"{table.name}: {spoken(table.description)}" for table in manifest.inputs],
         "limits": [spoken(limit) for limit in manifest.limits],
+        "services": [_service_line(told) for told in _services(source)],
         "sources": [f"{item.title} ({item.licence}) {item.url}" for item in manifest.sources],
         "licence": manifest.licence,
     }
@@ -174,6 +183,17 @@ def run_pack(
     show_record(_evaluation(found), as_json=as_json)
     if found.state != Evaluation.State.SCORED:
         raise typer.Exit(FAILED)
+
+
+@app.command("serve")
+def serve_service(
+    name: Annotated[str, typer.Argument(help="An installed pack, or the folder of one.")],
+    service: Annotated[str, typer.Argument(help="The service's name in its manifest.")],
+) -> None:
+    """Run one service of a pack in the foreground, until interrupted; `haihe up` runs all."""
+    status = run_service(find_pack(name), service)
+    if status:
+        raise typer.Exit(status)
 
 
 @evaluation.command("list")
@@ -319,6 +339,34 @@ def _pack(source: PackSource, check: PackCheck | None) -> dict[str, Any]:
         "tier": (check.tier or None) if check else None,
         "checked_at": check.created_at if check else None,
     }
+
+
+def _listed_pack(source: PackSource, check: PackCheck | None, as_json: bool) -> dict[str, Any]:
+    told = _services(source)
+    short = [f"{_own_name(item)} {item['state']}" for item in told]
+    return {**_pack(source, check), "services": told if as_json else short}
+
+
+def _services(source: PackSource) -> list[dict[str, Any]]:
+    """How each of its services is."""
+    return [status_of(service).as_dict() for service in installed_services([source])]
+
+
+def _service_line(told: Mapping[str, Any]) -> str:
+    """A service in a line: since when it runs, and what last went wrong."""
+    since = f" {_clock(told['since'])}" if told["since"] else ""
+    line = f"{_own_name(told)}: {told['state']}{since}"
+    if told["failed_at"]:
+        line += f"; {_clock(told['failed_at'])} {told['failure']}"
+    return line
+
+
+def _own_name(told: Mapping[str, Any]) -> str:
+    return str(told["service"]).partition(".")[2]
+
+
+def _clock(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _report(report: Report) -> dict[str, Any]:

@@ -150,6 +150,17 @@ class Commands(Part):
     demo: Entry | None = None
 
 
+class ServiceRule(Part):
+    """A process of the pack that runs as long as the platform does, beside its jobs.
+
+    ``entry`` is ``module:function``, imported in the pack's environment and called with a
+    :class:`haihe.packs.ServiceContext`.
+    """
+
+    entry: Entry
+    title: Text
+
+
 Dotted = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$", max_length=120)]
 
 
@@ -229,6 +240,7 @@ class Manifest(Part):
     environment: Environment | None = None
     commands: Commands = Commands()
     portal: Portal | None = None
+    services: Annotated[Mapping[Name, ServiceRule], Field(max_length=8)] = {}
 
     def input(self, name: str) -> Input | None:
         """The input of that name, if it is declared."""
@@ -325,6 +337,7 @@ TIERS: Mapping[Tier, tuple[str, ...]] = {
         "licence.present",
         "portal.own_actions",
         "portal.tables_migrated",
+        "service.answers",
         "predictions.valid",
         "report.valid",
     ),

@@ -10,6 +10,7 @@ NotFound
 ├── InputMissing            a declared table was not given
 ├── NoSampleData            a pack brings no data to be tried with
 ├── EnvironmentMissing      the pack's own libraries are not installed
+├── ServiceUnknown          a pack has no service of that name
 └── OutputMissing           a run left out a file that it must leave
 Denied
 └── InputNotPermitted       a pack asks for a table it did not ask permission for
@@ -17,7 +18,9 @@ TooLarge
 ├── InputTooLarge           a table is beyond the limit
 └── OutputTooLarge          a pack hands back more than fits
 Conflict
-└── FolderNotEmpty          something would be overwritten
+├── FolderNotEmpty          something would be overwritten
+├── ServiceRunning          a service is run once, and is run already
+└── ServiceRefused          a service said no, and why
 Refused
 ├── SplitImpossible         too few cases of a class to judge by
 ├── PackWroteNothing        a step ended without its result
@@ -31,7 +34,8 @@ Refused
 │   └── PredictionsNotProbability  scores that are no probability
 └── FoldsDiffer             predictions made on another split than the platform's
 Unavailable
-└── EnvironmentNotBuilt     the pack's own libraries could not be installed
+├── EnvironmentNotBuilt     the pack's own libraries could not be installed
+└── ServiceUnavailable      a service is not running, or does not answer
 PackFailed                  the pack's own code raised an error
 """
 
@@ -114,6 +118,61 @@ class EnvironmentNotBuilt(Unavailable):
     )
 
     pack: str
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class ServiceUnknown(NotFound):
+    """The pack's manifest names no such service."""
+
+    code: ClassVar[str] = "packs.service_unknown"
+    template: ClassVar[str] = gettext_noop(
+        "Pack {pack} has no service {service!r}. See its services: haihe packs show {pack}"
+    )
+
+    pack: str
+    service: str
+
+
+@dataclass(kw_only=True, eq=False)
+class ServiceRunning(Conflict):
+    """Two processes of one service would both hold its devices and its socket."""
+
+    code: ClassVar[str] = "packs.service_running"
+    template: ClassVar[str] = gettext_noop(
+        "The service {service} of pack {pack} is running already in this home. Stop that process "
+        "first; haihe up --no-services starts none."
+    )
+
+    pack: str
+    service: str
+
+
+@dataclass(kw_only=True, eq=False)
+class ServiceRefused(Conflict):
+    """A service's own error: ``refusal`` is its code, ``text`` what it says, for the reader."""
+
+    code: ClassVar[str] = "packs.service_refused"
+    template: ClassVar[str] = gettext_noop("The service {service} of pack {pack} says no: {text}")
+
+    pack: str
+    service: str
+    refusal: str
+    text: str
+
+
+@dataclass(kw_only=True, eq=False)
+class ServiceUnavailable(Unavailable):
+    """Nothing listens at the service's socket, or what listens does not answer in time."""
+
+    code: ClassVar[str] = "packs.service_unavailable"
+    template: ClassVar[str] = gettext_noop(
+        "The service {service} of pack {pack} cannot be asked: {reason}. haihe up starts it, if "
+        "the pack is installed whole: haihe packs install {pack}"
+    )
+
+    pack: str
+    service: str
     reason: str
 
 

@@ -16,6 +16,8 @@ from haihe.kernel.pagination import Page, paginate
 from haihe.kernel.settings import secret_from_home
 from haihe.kernel.texts import called, spoken
 from haihe.kernel.work import unit_of_work
+from haihe.packs.channels import ask_service, service_address, service_ticket
+from haihe.packs.errors import ServiceRefused, ServiceUnavailable
 from haihe.packs.portals import installation_home, pack_home
 from haihe.parties.models import Organisation, Person
 from haihe.parties.services import find_organisation, find_organisation_by_id
@@ -33,6 +35,9 @@ __all__ = [
     "Refusable",
     "Request",
     "Resource",
+    "ServiceRefused",
+    "ServiceUnavailable",
+    "ask_service",
     "authorize",
     "called",
     "export_asked",
@@ -51,6 +56,8 @@ __all__ = [
     "record",
     "redrawn",
     "secret_from_home",
+    "service_address",
+    "service_ticket",
     "shown_on",
     "spoken",
     "unit_of_work",

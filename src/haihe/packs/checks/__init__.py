@@ -12,6 +12,7 @@ the labels elsewhere than in its context.
 from haihe.packs.checks import (  # noqa: F401 (each registers its checks)
     behaviour,
     portal,
+    services,
     static,
 )
 from haihe.packs.checks.framework import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -83,6 +83,9 @@ def _texts(part: object, place: str) -> Iterator[tuple[str, Text]]:
     elif isinstance(part, BaseModel):
         for name in type(part).model_fields:
             yield from _texts(getattr(part, name), f"{place}.{name}")
+    elif isinstance(part, Mapping):
+        for name, item in part.items():
+            yield from _texts(item, f"{place}.{name}")
     elif isinstance(part, tuple):
         for number, item in enumerate(part):
             yield from _texts(item, f"{place}.{number}")
