@@ -91,7 +91,7 @@ def patient_words() -> dict[str, Any]:
         },
         "labels": {
             "seconds": _("{seconds} s"),
-            "count": _("{hits} of {trials} hit"),
+            "count": _("{right} of {trials} right"),
             "lost": _("No connection. Nothing moves. Please call the therapist."),
             "connecting": _("Connecting…"),
             "hidden": _("This page was hidden, and everything stopped. Please call the therapist."),
@@ -237,7 +237,5 @@ def _labels() -> dict[str, str]:
         "none": "–",
         "nothing_found": _("Nothing stands against the signal."),
         "age": _("Newest sample {ms} ms ago, {lost} lost"),
-        "microvolts": _("{value} µV"),
         "stream": pgettext("finding", "Stream"),
-        "gap": pgettext("signal", "gap"),
     }

@@ -170,7 +170,9 @@ class DecoderVersion(Entity):
     file = models.CharField(max_length=300)
     sha256 = models.CharField(max_length=64)
     method = models.CharField(max_length=80)
-    calibration_sessions = models.ManyToManyField("TrainingSession", related_name="calibrated")
+    calibration_sessions: models.ManyToManyField[TrainingSession, models.Model] = (
+        models.ManyToManyField("TrainingSession", related_name="calibrated")
+    )
     accuracy = models.JSONField()
     threshold = models.FloatField(null=True, blank=True)
     accepted_by = models.ForeignKey(

@@ -156,18 +156,18 @@ def decoder_reject(request: Request, decoder_id: UUID) -> HttpResponse:
 
 def training_of(patient: Patient) -> dict[str, Any]:
     """What the patient's page shows of sessions and decoders."""
-    rows = [
-        {"session": row, "results": results_of(row.summary)}
-        for row in sessions.sessions_of(patient)[:CHART_SESSIONS]
-    ]
+    found = list(sessions.sessions_of(patient)[:CHART_SESSIONS])
+    results = [results_of(row.summary) for row in found]
     points = [
-        (row["session"].started_at, round(row["results"].accuracy * 100, 1))
-        for row in reversed(rows)
-        if row["results"] is not None and row["results"].accuracy is not None
+        (row.started_at, round(result.accuracy * 100, 1))
+        for row, result in zip(reversed(found), reversed(results), strict=True)
+        if result is not None and result.accuracy is not None
     ]
     return {
-        "sessions": rows,
-        "is_session_open": any(row["session"].is_open for row in rows),
+        "sessions": [
+            {"session": row, "results": result} for row, result in zip(found, results, strict=True)
+        ],
+        "is_session_open": any(row.is_open for row in found),
         "decoders": patient.decoders.select_related("accepted_by", "rejected_by").order_by(
             "-version"
         ),
@@ -197,5 +197,3 @@ def _researched(row: TrainingSession) -> dict[str, Any]:
         "minutes": results.minutes if results else None,
         "stops": len(results.stops) if results else None,
     }
-
-

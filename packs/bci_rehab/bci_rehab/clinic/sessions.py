@@ -151,9 +151,7 @@ def plan_session(
     return session
 
 
-def open_session(
-    principal: Principal, session_id: str | UUID, setting: Setting
-) -> TrainingSession:
+def open_session(principal: Principal, session_id: str | UUID, setting: Setting) -> TrainingSession:
     """Open a session at the station, or open a running one again after the station was lost.
 
     A technician opens it for the check of the signal, with the actuator's output off; a therapist

@@ -24,7 +24,9 @@ urlpatterns: list[URLPattern] = [
         "patients/<uuid:patient_id>/outcomes/<uuid:outcome_id>/strike", views.strike, name="strike"
     ),
     path("patients/<uuid:patient_id>/notes/-/new", views.note_new, name="note_new"),
-    path("patients/<uuid:patient_id>/sessions/-/new", session_views.session_new, name="session_new"),
+    path(
+        "patients/<uuid:patient_id>/sessions/-/new", session_views.session_new, name="session_new"
+    ),
     path("sessions", session_views.research, name="sessions"),
     path("sessions/<uuid:session_id>", session_views.session, name="session"),
     path("sessions/<uuid:session_id>/open", session_views.session_open, name="session_open"),

@@ -64,8 +64,8 @@ export class Scene {
     if (kind === "feedback") text = outcomes[outcome] ?? "";
     put(this.find("words"), text);
     const done = ENDED.has(kind) && summary?.trials;
-    const right = done ? { hits: summary.hits + summary.quiet, trials: summary.trials } : {};
-    put(this.find("result"), done ? fill(labels.count, right) : "");
+    const counts = done ? { right: summary.hits + summary.quiet, trials: summary.trials } : {};
+    put(this.find("result"), done ? fill(labels.count, counts) : "");
   }
 
   count({ kind, begins_s: begins, ends_s: ends, paused }) {

@@ -19,6 +19,9 @@ let isLeaving = false;
 /* What stands over everything else: emergency before hidden before connection. */
 const alerts = { emergency: false, hidden: false, lost: false, ended: false };
 const RANK = ["lost", "emergency", "hidden", "ended"];
+/* A stop has reached the stream by then: if trials go on, a person has looked at it. */
+const SETTLED_MS = 1500;
+let stoppedAt = 0;
 
 function alert(name, isOn) {
   alerts[name] = isOn;
@@ -45,13 +48,21 @@ function hear(message) {
     clock.hear(message.at_s);
     newest = message;
     sound(message.trial);
-    if (message.actuator.armed) for (const name of ["emergency", "hidden"]) alert(name, false);
+    goOn(message);
   } else if (message.type === "ended") {
     newest = undefined;
     alert("ended", true);
   } else if (message.type === "state" && message.state === "idle") {
     newest = undefined;
     find("words").textContent = words.labels.idle;
+  }
+}
+
+/* What stopped the session stays to be read until somebody arms it or lets it go on. */
+function goOn({ actuator, trial }) {
+  const isGoing = actuator.armed || !trial.paused;
+  if (isGoing && performance.now() - stoppedAt > SETTLED_MS) {
+    for (const name of ["emergency", "hidden"]) if (alerts[name]) alert(name, false);
   }
 }
 
@@ -74,6 +85,7 @@ const frames = new Frames(station, (now) => {
 
 function emergency() {
   station.send({ what: "emergency" }, { urgent: true });
+  stoppedAt = performance.now();
   alert("emergency", true);
 }
 
@@ -100,6 +112,7 @@ document.addEventListener("fullscreenchange", () => {
 
 document.addEventListener("visibilitychange", () => {
   frames.forget();
+  stoppedAt = performance.now();
   if (document.hidden && newest) alert("hidden", true);
 });
 
