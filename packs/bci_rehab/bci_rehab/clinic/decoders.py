@@ -51,8 +51,7 @@ def accept_fit(principal: Principal, session_id: str | UUID, sha256: str) -> Dec
     """
     session = sessions.run_by(principal, session_id)
     sessions.check_open(session)
-    decoder = keep_fit(principal, session, sha256)
-    accept(principal, decoder.pk)
+    decoder = accept(principal, keep_fit(principal, session, sha256).pk)
     station.use(str(session.pk), {"file": decoder.file, "sha256": decoder.sha256})
     with unit_of_work():
         TrainingSession.objects.filter(pk=session.pk).update(decoder=decoder)
@@ -131,7 +130,7 @@ def reject(principal: Principal, decoder_id: str | UUID, reason: str) -> Decoder
 def _decide(principal: Principal, decoder: DecoderVersion, kind: str, **decided: Any) -> None:
     """Write a decision down once; a second one of its kind changes nothing."""
     first = next(iter(decided))
-    rows = DecoderVersion.objects.filter(pk=decoder.pk, rejected_at=None, **{first: None})
+    rows = DecoderVersion.objects.filter(pk=decoder.pk, **{"rejected_at": None, first: None})
     if rows.update(**decided):
         record(
             f"bci_rehab.{kind}",
