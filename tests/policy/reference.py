@@ -92,8 +92,10 @@ RULES: dict[tuple[Rule, ...], str] = {
     "account.deposit",
     (operator, auditor): "system.read evidence.verify",
     (auditor,): "evidence.export",
-    (attends,): "bci_rehab.list_patients bci_rehab.read_patient bci_rehab.write_note",
-    (treats,): "bci_rehab.enrol_patient bci_rehab.read_identity bci_rehab.treat",
+    (attends,): "bci_rehab.list_patients bci_rehab.read_patient bci_rehab.write_note "
+    "bci_rehab.check_signal",
+    (treats,): "bci_rehab.enrol_patient bci_rehab.read_identity bci_rehab.treat "
+    "bci_rehab.run_session",
     (entrusted("researcher"),): "bci_rehab.export_outcomes",
     (): "job.dispatch",
 }

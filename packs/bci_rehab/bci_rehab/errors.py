@@ -457,3 +457,106 @@ class IdentitySealed(Corrupt):
     )
 
     patient: str
+
+
+@dataclass(kw_only=True, eq=False)
+class ModalityNotLive(Refused):
+    """A kind of training that sessions do not have yet."""
+
+    code: ClassVar[str] = "bci_rehab.modality_not_live"
+    template: ClassVar[str] = gettext_noop(
+        "Training with {modality} cannot be had in a session yet. Prescribe motor imagery or "
+        "attempted movement."
+    )
+
+    modality: str
+
+
+@dataclass(kw_only=True, eq=False)
+class NothingPrescribed(Refused):
+    """A session needs a prescription in force with sessions left."""
+
+    code: ClassVar[str] = "bci_rehab.nothing_prescribed"
+    template: ClassVar[str] = gettext_noop(
+        "Patient {patient} has no prescription in force with sessions left. Prescribe training "
+        "first."
+    )
+
+    patient: str
+
+
+@dataclass(kw_only=True, eq=False)
+class SessionOpen(Conflict):
+    """A prescription has one session at a time."""
+
+    code: ClassVar[str] = "bci_rehab.session_open"
+    template: ClassVar[str] = gettext_noop(
+        "Patient {patient} has a session that is planned or running. Finish or cancel it first."
+    )
+
+    patient: str
+
+
+@dataclass(kw_only=True, eq=False)
+class DecoderNotAccepted(Refused):
+    """Only a decoder that a therapist accepted may drive anything."""
+
+    code: ClassVar[str] = "bci_rehab.decoder_not_accepted"
+    template: ClassVar[str] = gettext_noop(
+        "Patient {patient} has no decoder that is accepted and not rejected. Plan the session with "
+        "calibration, or accept one."
+    )
+
+    patient: str
+
+
+@dataclass(kw_only=True, eq=False)
+class DecoderAtChance(Refused):
+    """A decoder whose accuracy guessing could explain is not accepted."""
+
+    code: ClassVar[str] = "bci_rehab.decoder_at_chance"
+    template: ClassVar[str] = gettext_noop(
+        "Decoder {decoder} is right in {accuracy} of the trials; guessing reaches {bound}. Check "
+        "the electrodes and the instruction, and record more calibration runs."
+    )
+
+    decoder: str
+    accuracy: str
+    bound: str
+
+
+@dataclass(kw_only=True, eq=False)
+class FitGone(Conflict):
+    """The decoder that was looked at is not the one that the station has now."""
+
+    code: ClassVar[str] = "bci_rehab.fit_gone"
+    template: ClassVar[str] = gettext_noop(
+        "The station has no finished decoder with this content; it may have been fitted again. "
+        "Look at the newest one, then decide."
+    )
+
+
+@dataclass(kw_only=True, eq=False)
+class StationHolds(Conflict):
+    """A session that the station still holds is closed there, and not cancelled here."""
+
+    code: ClassVar[str] = "bci_rehab.station_holds"
+    template: ClassVar[str] = gettext_noop(
+        "The station still holds session {session}. End and close it, so that its record is whole."
+    )
+
+    session: str
+
+
+@dataclass(kw_only=True, eq=False)
+class SessionNotReady(Conflict):
+    """A session is in a state that does not allow the step."""
+
+    code: ClassVar[str] = "bci_rehab.session_not_ready"
+    template: ClassVar[str] = gettext_noop(
+        "Session {session} is {state}; this step needs it to be {needed}."
+    )
+
+    session: str
+    state: str
+    needed: str

@@ -14,8 +14,10 @@ from shutil import copytree
 from typing import Any, TypeVar
 
 from bci_rehab.clinic import services as clinic
-from bci_rehab.clinic.domain import QUESTIONS, Side
+from bci_rehab.clinic.domain import QUESTIONS, Modality, Side
 from bci_rehab.clinic.identity import Identity
+from bci_rehab.clinic.models import DecoderVersion, Patient, Prescription, TrainingSession
+from bci_rehab.clinic.planning import plan_for
 from django.db.models import Model
 
 from haihe.compute.models import (
@@ -134,12 +136,39 @@ def _clinic(stage: Stage, callers: dict[str, Principal]) -> None:
     stage.rows["outcome"] = clinic.add_outcome(
         therapist, patient.pk, scale="FMA-UE", value=20, measured_on=day, rater=SCORE
     )
+    _training(stage, patient, callers["own-member"])
     stage.rows["stranger-patient"] = clinic.enrol(
         callers["stranger-member"],
         organisation=stage.organisations["stranger"].slug,
         identity=who,
         affected_side=Side.LEFT,
     )
+
+
+def _training(stage: Stage, patient: Patient, therapist: Principal) -> None:
+    """A session that runs, one that has ended, and a decoder; no station is there."""
+    prescription = Prescription.objects.create(
+        patient=patient, modality="motor-imagery", side="left", sessions=9, minutes=40,
+        false_triggers_per_min=0.5, state="ended", prescribed_by_id=therapist.person_id,
+    )  # fmt: skip
+    plan = plan_for(
+        modality=Modality.MOTOR_IMAGERY, side=Side.LEFT, affected_side=Side.LEFT, minutes=40,
+        session=1, sessions=9, calibrate=True, seed=1,
+    )  # fmt: skip
+    common = {
+        "prescription": prescription, "seed": 1, "plan": plan.to_json(), "folder": "sessions/x",
+        "planned_by_id": therapist.person_id, "opened_by_id": therapist.person_id,
+        "started_at": now(),
+    }  # fmt: skip
+    stage.rows["session"] = TrainingSession.objects.create(number=1, state="running", **common)
+    TrainingSession.objects.create(
+        number=2, state="ended", ended_at=now(), summary={"accuracy": 0.8}, **common
+    )
+    stage.rows["decoder"] = DecoderVersion.objects.create(
+        patient=patient, version=1, file="sessions/x/decoder-1.zip", sha256="0" * 64,
+        method="tangent space", threshold=1.0,
+        accuracy={"value": 0.8, "standard_error": 0.1, "trials": 40, "chance_bound": 0.6},
+    )  # fmt: skip
 
 
 def _parties(stage: Stage, callers: dict[str, Principal]) -> None:

@@ -63,7 +63,7 @@ def _places(stage: Stage) -> dict[str, Thing]:
         **{f"{name}-id": Thing(str(stage.rows[name].pk)) for name in BY_ID},
         "window": Thing(str(stage.rows["window"].pk)),
         "mapped": Thing(stage.rows["mapped"].person.email),
-        "outcome": Thing(str(stage.rows["outcome"].pk)),
+        **{name: Thing(str(stage.rows[name].pk)) for name in ("outcome", "session", "decoder")},
         "day": Thing(today.isoformat()),
         "new-id": Thing(str(new_id())),
         "new-code": Thing(make_credit_code()),

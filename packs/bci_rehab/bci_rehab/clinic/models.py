@@ -155,3 +155,158 @@ class Note(Entity):
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="notes")
     text = models.TextField()
     author = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+
+
+class DecoderVersion(Entity):
+    """A decoder that was learned from a patient's calibration; it drives nothing until accepted.
+
+    Who rejects it, before or after it was accepted, ends its use for good. ``accuracy`` has the
+    keys value, standard_error, trials, chance, chance_bound and confidence; ``file`` is a path
+    within the pack's home.
+    """
+
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="decoders")
+    version = models.PositiveSmallIntegerField()
+    file = models.CharField(max_length=300)
+    sha256 = models.CharField(max_length=64)
+    method = models.CharField(max_length=80)
+    calibration_sessions: models.ManyToManyField[TrainingSession, models.Model] = (
+        models.ManyToManyField("TrainingSession", related_name="calibrated")
+    )
+    accuracy = models.JSONField()
+    threshold = models.FloatField(null=True, blank=True)
+    accepted_by = models.ForeignKey(
+        Person, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    rejected_by = models.ForeignKey(
+        Person, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    rejected_at = models.DateTimeField(null=True, blank=True)
+    rejected_reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["patient", "version"], name="bci_rehab_one_decoder_each_version"
+            ),
+            models.UniqueConstraint(
+                fields=["patient", "sha256"], name="bci_rehab_one_decoder_each_file"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(accepted_by=None, accepted_at=None)
+                | models.Q(accepted_by__isnull=False, accepted_at__isnull=False),
+                name="bci_rehab_decoder_accepted_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(rejected_by=None, rejected_at=None, rejected_reason="")
+                | models.Q(rejected_by__isnull=False, rejected_at__isnull=False)
+                & ~models.Q(rejected_reason=""),
+                name="bci_rehab_decoder_rejected_by_somebody_for_a_reason",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(threshold=None) | models.Q(threshold__gt=0),
+                name="bci_rehab_decoder_threshold_above_zero",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"D-{self.version}"
+
+    @property
+    def may_drive(self) -> bool:
+        """Whether a therapist accepted it, and nobody has rejected it since."""
+        return self.accepted_at is not None and self.rejected_at is None
+
+    @property
+    def is_above_chance(self) -> bool:
+        """Whether guessing is no explanation of its accuracy."""
+        return bool(self.accuracy["value"] > self.accuracy["chance_bound"])
+
+    def resource(self) -> Resource:
+        """The decoder as the policies see it: a part of its patient's record."""
+        return self.patient.resource()
+
+
+class TrainingSession(Entity):
+    """One session of a prescription: its plan, what it was opened with, and what it came to.
+
+    ``number`` counts those that were not aborted, so that an aborted one is had again under its
+    number. ``actuator`` holds the kind and whether an operator turned its output on for this
+    session; ``summary`` is what the station said at the end.
+    """
+
+    class State(models.TextChoices):
+        PLANNED = "planned", pgettext_lazy("session", "Planned")
+        RUNNING = "running", pgettext_lazy("session", "Running")
+        ENDED = "ended", pgettext_lazy("session", "Ended")
+        ABORTED = "aborted", pgettext_lazy("session", "Aborted")
+
+    prescription = models.ForeignKey(
+        Prescription, on_delete=models.CASCADE, related_name="trainings"
+    )
+    number = models.PositiveSmallIntegerField()
+    seed = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PLANNED)
+    plan = models.JSONField()
+    source = models.JSONField(default=dict)
+    actuator = models.JSONField(default=dict)
+    decoder = models.ForeignKey(
+        DecoderVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="driven"
+    )
+    folder = models.CharField(max_length=200)
+    planned_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    opened_by = models.ForeignKey(
+        Person, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    summary = models.JSONField(default=dict)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["prescription", "number"],
+                condition=~models.Q(state="aborted"),
+                name="bci_rehab_one_session_each_number",
+            ),
+            models.UniqueConstraint(
+                fields=["prescription"],
+                condition=models.Q(state__in=("planned", "running")),
+                name="bci_rehab_one_open_session",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="planned", started_at=None, ended_at=None)
+                | models.Q(
+                    state="running",
+                    started_at__isnull=False,
+                    opened_by__isnull=False,
+                    ended_at=None,
+                )
+                | models.Q(state="ended", started_at__isnull=False, ended_at__isnull=False)
+                | models.Q(state="aborted", ended_at__isnull=False),
+                name="bci_rehab_session_times_fit_its_state",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.patient} · {self.number}"
+
+    @property
+    def patient(self) -> Patient:
+        """Whose session it is."""
+        return self.prescription.patient
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be had, or is being had."""
+        return self.state in (self.State.PLANNED, self.State.RUNNING)
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether it records trials for a new decoder."""
+        return bool(self.plan["calibration_runs"])
+
+    def resource(self) -> Resource:
+        """The session as the policies see it: a part of its patient's record."""
+        return self.patient.resource()

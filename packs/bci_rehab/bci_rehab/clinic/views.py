@@ -27,6 +27,7 @@ from bci_rehab.clinic.forms import (
     StrikeForm,
 )
 from bci_rehab.clinic.models import Outcome
+from bci_rehab.clinic.session_views import training_of
 from haihe.packs.pages import (
     Refusable,
     Request,
@@ -122,6 +123,7 @@ def patient(request: Request, patient_id: UUID) -> HttpResponse:
         "struck": found.outcomes.exclude(struck_at=None).order_by("-measured_on"),
         "notes": found.notes.select_related("author").order_by("-pk")[:50],
         "may_treat": is_allowed(request.principal, "bci_rehab.treat", found.resource()),
+        **training_of(found),
         "as_of": now(),
     }
     return render(request, "bci_rehab/patient.html", context)

@@ -273,4 +273,4 @@ def test_research_sees_those_only_who_consented_to_it(clinic: Clinic, ready: Pat
 def test_the_tables_have_their_migrations(tmp_path: Path) -> None:
     subject = Subject(find_pack("bci_rehab"), inputs=None, folder=tmp_path)
     result = run_check(subject, CHECKS["portal.tables_migrated"])
-    assert (result.status, result.reason) == (Status.PASSED, "7 tables")
+    assert (result.status, result.reason) == (Status.PASSED, "9 tables")

@@ -12,7 +12,13 @@ _READ = "bci_rehab.read_patient on patient"
 _TREAT = (_READ, "bci_rehab.treat on patient")
 _IDENTITY = (_READ, "bci_rehab.read_identity on patient")
 _NOTE = (_READ, "bci_rehab.write_note on patient")
+_CHECK = (_READ, "bci_rehab.check_signal on patient")
+_RUN = (_READ, "bci_rehab.run_session on patient")
 _P = {"patient_id": "patient"}
+_S = {"session_id": "session"}
+_D = {"decoder_id": "decoder"}
+# No station runs beside the tests, and the patient's prescription has ended.
+_NO_STATION, _REFUSED = 503, 422
 
 API: list[Row] = []
 PAGES = [
@@ -61,4 +67,20 @@ PAGES = [
     post("bci_rehab:strike", *_TREAT, body={"reason": "wrong"}, outcome_id="outcome", **_P),
     get("bci_rehab:note_new", _READ, **_P),
     post("bci_rehab:note_new", *_NOTE, body={"text": "seen"}, **_P),
+    get("bci_rehab:session_new", *_RUN, **_P),
+    post("bci_rehab:session_new", *_RUN, body={"calibrate": "yes"}, then=_REFUSED, **_P),
+    get("bci_rehab:sessions", "bci_rehab.export_outcomes on mine"),
+    get("bci_rehab:session", _READ, **_S),
+    get("bci_rehab:session_open", *_CHECK, **_S),
+    post("bci_rehab:session_open", *_CHECK, then=_NO_STATION, **_S),
+    post("bci_rehab:session_close", *_RUN, then=_NO_STATION, **_S),
+    post("bci_rehab:session_cancel", *_RUN, then=_NO_STATION, **_S),
+    get("bci_rehab:live", *_CHECK, **_S),
+    get("bci_rehab:screen", *_CHECK, **_S),
+    post("bci_rehab:ticket", *_CHECK, body={"role": "patient"}, then=200, **_S),
+    post("bci_rehab:fit", *_RUN, then=_NO_STATION, **_S),
+    post("bci_rehab:fit_accept", *_RUN, body={"sha256": "0" * 64}, then=_NO_STATION, **_S),
+    post("bci_rehab:decoder_accept", *_RUN, **_D),
+    get("bci_rehab:decoder_reject", *_RUN, **_D),
+    post("bci_rehab:decoder_reject", *_RUN, body={"reason": "wrong montage"}, **_D),
 ]  # fmt: skip

@@ -1,0 +1,139 @@
+"""Pages of sessions in both languages: what each shows, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from bci_rehab.clinic import decoders, services, sessions
+from bci_rehab.clinic.models import DecoderVersion, Patient, TrainingSession
+from bci_rehab.clinic.session_forms import key_of
+from clinic_people import SIGNED, Clinic
+from fake_station import FIT, HAND, SYNTHETIC, FakeStation
+from test_pages import DISCLAIMER, seen_by
+from tests.pages import CHINESE, ENGLISH, asks_to_sign_in, browser, sound
+
+pytestmark = pytest.mark.django_db
+
+
+def decoder_in(clinic: Clinic, running: TrainingSession) -> DecoderVersion:
+    decoders.fit(clinic.therapist, running.pk)
+    return decoders.accept_fit(clinic.therapist, running.pk, FIT["sha256"])
+
+
+@pytest.mark.parametrize("language", [ENGLISH, CHINESE])
+def test_every_page_of_a_session_is_sound(
+    language: str, clinic: Clinic, prescribed: Patient, station: FakeStation
+) -> None:
+    client = seen_by(clinic.therapist, language)
+    patient = f"/bci-rehab/patients/{prescribed.pk}"
+    planned = sessions.plan_session(clinic.therapist, prescribed.pk, calibrate=True)
+    base = f"/bci-rehab/sessions/{planned.pk}"
+
+    def seen(*addresses: str) -> None:
+        for address in addresses:
+            page = client.get(address)
+            sound(page)
+            assert DISCLAIMER[language] in page.content.decode(), address
+
+    seen(patient, f"{patient}/sessions/-/new", base, f"{base}/open")
+    sessions.open_session(clinic.therapist, planned.pk, sessions.Setting(source=SYNTHETIC))
+    decoder = decoder_in(clinic, planned)
+    seen(patient, base, f"{base}/open", f"{base}/live", f"{base}/screen")
+    seen(f"/bci-rehab/decoders/{decoder.pk}/reject")
+    sessions.close_session(clinic.therapist, planned.pk)
+    seen(patient, base)
+    assert client.get(f"{base}/live")["Location"] == base
+    services.give_consent(
+        clinic.therapist, prescribed.pk, purpose="research", text_version="1", given_on=SIGNED
+    )
+    page = seen_by(clinic.researcher, language).get("/bci-rehab/sessions")
+    sound(page)
+    assert DISCLAIMER[language] in page.content.decode()
+
+
+def test_a_session_from_plan_to_results(
+    clinic: Clinic, prescribed: Patient, station: FakeStation
+) -> None:
+    client = seen_by(clinic.therapist)
+    planned = client.post(
+        f"/bci-rehab/patients/{prescribed.pk}/sessions/-/new", {"calibrate": "yes"}
+    )
+    address = planned["Location"]
+    base = address.removesuffix("/open")
+    form = client.get(address).content.decode()
+    assert "Synthetic patient (16 channels, 250 Hz)" in form
+    chosen = {"source": key_of(SYNTHETIC), "actuator": json.dumps(["none", "", {}])}
+    refused = client.post(address, {**chosen, "output": "on"})
+    sound(refused, 422)
+    assert "Choose the actuator whose output" in refused.content.decode()
+    opened = client.post(address, {**chosen, "actuator": key_of(HAND), "output": "on"})
+    assert opened["Location"] == f"{base}/live"
+    assert station.asked_for("open")[0]["actuator"]["kind"] == "simulated"
+    given = client.post(f"{base}/ticket", {"role": "therapist"}).json()
+    assert given["address"] == "/services/bci_rehab/station"
+    assert client.post(f"{base}/fit")["Location"] == f"{base}/live"
+    said = client.post(
+        f"{base}/fit/accept", {"sha256": FIT["sha256"]}, headers={"HX-Request": "true"}
+    )
+    assert "Decoder D-1 is accepted and in use" in said.content.decode()
+    assert client.post(f"{base}/close")["Location"] == base
+    page = client.get(base).content.decode()
+    for words in ("82 %", "The therapist stopped it.", "41.5", "C3 (2.0 %)", "gel at C3"):
+        assert words in page, words
+
+
+def test_a_station_that_is_down_is_said_plainly(
+    clinic: Clinic, running: TrainingSession, station: FakeStation
+) -> None:
+    station.is_up = False
+    client, base = seen_by(clinic.therapist), f"/bci-rehab/sessions/{running.pk}"
+    page = client.get(f"{base}/open")
+    sound(page)
+    assert "haihe packs serve bci_rehab station" in page.content.decode()
+    for address in (f"{base}/close", f"{base}/fit"):
+        answer = client.post(address)
+        assert answer.status_code == 503
+        assert "cannot be asked" in answer.content.decode()
+
+
+def test_a_technician_sees_no_controls_but_the_stop(
+    clinic: Clinic, running: TrainingSession
+) -> None:
+    client, base = seen_by(clinic.technician), f"/bci-rehab/sessions/{running.pk}"
+    page = client.get(f"{base}/live").content.decode()
+    assert 'data-order="emergency"' in page
+    assert 'data-order="begin"' not in page
+    assert "fit-sha256" not in page
+    assert 'name="output"' not in client.get(f"{base}/open").content.decode()
+    sound(client.get(f"{base}/screen"))
+
+
+def test_others_are_kept_out_of_sessions(clinic: Clinic, running: TrainingSession) -> None:
+    base = f"/bci-rehab/sessions/{running.pk}"
+    pages = (base, f"{base}/open", f"{base}/live", f"{base}/screen")
+    for address in pages:
+        assert asks_to_sign_in(browser().get(address))
+        for principal in (clinic.owner, clinic.researcher):
+            assert seen_by(principal).get(address).status_code == 403
+    assert seen_by(clinic.researcher).post(f"{base}/ticket").status_code == 403
+    assert seen_by(clinic.technician).post(f"{base}/close").status_code == 403
+
+
+def test_research_takes_a_file_with_pseudonyms(clinic: Clinic, running: TrainingSession) -> None:
+    sessions.close_session(clinic.therapist, running.pk)
+    services.give_consent(
+        clinic.therapist, running.patient.pk, purpose="research", text_version="1", given_on=SIGNED
+    )
+    answer = seen_by(clinic.researcher).get("/bci-rehab/sessions?format=csv")
+    content = b"".join(answer) if answer.streaming else answer.content
+    [row] = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+    assert row["pseudonym"] == "P-0001"
+    assert (row["session"], row["accuracy"], row["minutes"], row["stops"]) == (
+        "1",
+        "0.825",
+        "30.0",
+        "2",
+    )
