@@ -7,7 +7,6 @@ What lasts (parties, centre, dataset, plan, scheme) is made in the first run and
 
 from __future__ import annotations
 
-import importlib
 import os
 import secrets
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid5
 
+import polars as pl
 import psutil
 from django.utils.translation import gettext as _
 
@@ -41,6 +41,10 @@ from haihe.kernel.outbox import deliver_due
 from haihe.kernel.settings import load_settings
 from haihe.ledger import services as ledger
 from haihe.packs import services as packs
+from haihe.packs.discovery import find_pack
+from haihe.packs.domain import Manifest
+from haihe.packs.errors import NoSampleData
+from haihe.packs.local import sample_inputs
 from haihe.packs.models import Evaluation
 from haihe.parties import services as parties
 from haihe.parties.domain import credit_code_check_digit
@@ -49,11 +53,9 @@ from haihe.policy.domain import PlatformRole, Principal, system_principal
 from haihe.programme.models import Scheme, Voucher
 from haihe.programme.services import plans, scenarios, vouchers
 
-PACK = "tumour_triage"
-PLAN, TARGET, MEASURE = "tianjin-2025-2027", "T3", "6"
+PLAN, TARGET = "tianjin-2025-2027", "T3"
 CENTRE, POOL = "demo-centre", "local"
 SCHEME = "demo-2026"
-DATASET = "wdbc"
 CONTRACT_MICRO = 1_000 * MICRO
 JOB_TIMEOUT_S = 600
 CONSOLE = system_principal("console")
@@ -89,11 +91,72 @@ FIRM = _Party(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Showcase:
+    """What is run in the chain: a pack on its sample data, and the dataset that these become."""
+
+    pack: str
+    dataset: str
+    title: str
+    title_en: str
+    description: str
+    licence: str
+    source: str
+    scenario: str
+    scenario_en: str
+
+    @property
+    def manifest(self) -> Manifest:
+        """The pack's."""
+        return find_pack(self.pack).manifest()
+
+
+TUMOURS = Showcase(
+    pack="tumour_triage",
+    dataset="wdbc",
+    title="威斯康星乳腺癌诊断数据",
+    title_en="Wisconsin diagnostic breast cancer data",
+    description="Wolberg, Street, Mangasarian 1995; the copy that scikit-learn ships.",
+    licence="CC BY 4.0",
+    source="sklearn.datasets.load_breast_cancer",
+    scenario="乳腺肿瘤分诊决策支持",
+    scenario_en="Decision support for breast tumour triage",
+)
+
+
+def showcase_of(pack: str) -> Showcase:
+    """How the chain shows a pack: on the sample data that it brings.
+
+    Raises
+    ------
+    NoSampleData
+        If it brings none.
+    """
+    if pack == TUMOURS.pack:
+        return TUMOURS
+    source = find_pack(pack)
+    if sample_inputs(source) is None:
+        raise NoSampleData(pack=pack)
+    title = source.manifest().title
+    return Showcase(
+        pack=pack,
+        dataset=f"{pack.replace('_', '-')}-sample",
+        title=f"{title.zh}：示例数据",
+        title_en=f"{title.en}: sample data",
+        description=f"The sample data that the pack {pack} brings.",
+        licence=source.manifest().licence,
+        source=f"{pack}.data",
+        scenario=title.zh,
+        scenario_en=title.en,
+    )
+
+
 @dataclass
 class Demo:
     """One run of the chain. ``say(step, text)`` is told what happened, as it happens."""
 
     say: Say
+    showcase: Showcase = TUMOURS
 
     def run(self) -> dict[str, Any]:
         """Carry the chain out; the facts of each step."""
@@ -247,26 +310,24 @@ class Demo:
 
     def _dataset(self) -> None:
         holder = self._principal(HOSPITAL)
-        if not Dataset.objects.filter(slug=DATASET).exists():
+        shown = self.showcase
+        if not Dataset.objects.filter(slug=shown.dataset).exists():
             data.create_dataset(
                 holder,
                 organisation=HOSPITAL.slug,
-                slug=DATASET,
-                title="威斯康星乳腺癌诊断数据",
-                title_en="Wisconsin diagnostic breast cancer data",
-                description="Wolberg, Street, Mangasarian 1995; the copy that scikit-learn ships.",
-                licence="CC BY 4.0",
+                slug=shown.dataset,
+                title=shown.title,
+                title_en=shown.title_en,
+                description=shown.description,
+                licence=shown.licence,
                 policy=UsagePolicy(purposes=("research", "evaluation"), days=365),
             )
-            data.publish_dataset(holder, DATASET)
+            data.publish_dataset(holder, shown.dataset)
         with tempfile.TemporaryDirectory() as folder, suppress(SameContent):
-            path = Path(folder) / "cases.csv"
-            importlib.import_module(f"{PACK}.data").frame().write_csv(path)
-            data.add_version_from_path(
-                holder, DATASET, path, source="sklearn.datasets.load_breast_cancer"
-            )
+            path = _written(self._cases(), Path(folder))
+            data.add_version_from_path(holder, shown.dataset, path, source=shown.source)
         self._agreement(holder)
-        version = data.find_version(holder, DATASET)
+        version = data.find_version(holder, shown.dataset)
         self.say(
             _("dataset"),
             _("{dataset}: {rows} rows, sha256 {digest}…; an agreement is in force").format(
@@ -274,14 +335,25 @@ class Demo:
             ),
         )
 
+    def _cases(self) -> pl.DataFrame:
+        """The pack's sample data: those of its only input."""
+        inputs = sample_inputs(find_pack(self.showcase.pack))
+        assert inputs is not None, "showcase_of has looked"
+        return inputs[self._input]
+
+    @property
+    def _input(self) -> str:
+        return self.showcase.manifest.inputs[0].name
+
     def _agreement(self, holder: Principal) -> None:
+        dataset = self.showcase.dataset
         firm = self._principal(FIRM)
         in_force = Agreement.objects.in_force(now()).filter(
-            dataset__slug=DATASET, consumer__slug=FIRM.slug
+            dataset__slug=dataset, consumer__slug=FIRM.slug
         )
         if not in_force.exists():
             proposed = data.propose_agreement(
-                holder, DATASET, consumer=FIRM.slug, purpose="evaluation", days=365
+                holder, dataset, consumer=FIRM.slug, purpose="evaluation", days=365
             )
             data.accept_agreement(firm, proposed.pk)
 
@@ -360,12 +432,13 @@ class Demo:
 
     def _run_pack(self, voucher: Voucher) -> tuple[Any, Job]:
         firm = self._principal(FIRM)
-        version = data.find_version(firm, DATASET)
+        shown = self.showcase
+        version = data.find_version(firm, shown.dataset)
         quote = packs.quote_pack(
             firm,
-            PACK,
+            shown.pack,
             organisation=FIRM.slug,
-            inputs={"cases": f"{DATASET}@{version.number}"},
+            inputs={self._input: f"{shown.dataset}@{version.number}"},
             contract=voucher.contract.number,
         )
         self.say(
@@ -444,15 +517,15 @@ class Demo:
             self._principal(FIRM),
             evaluation=evaluation.pk,
             plan=PLAN,
-            measure=MEASURE,
-            title="乳腺肿瘤分诊决策支持",
-            title_en="Decision support for breast tumour triage",
+            measure=self.showcase.manifest.measure,
+            title=self.showcase.scenario,
+            title_en=self.showcase.scenario_en,
         )
         scenarios.accept_scenario(self.officer, proposed.pk, note="demo")
         self.say(
             _("scenario"),
             _("accepted under measure {measure}: {code} now stands at {after}").format(
-                measure=MEASURE, code=TARGET, after=self._indicator()
+                measure=self.showcase.manifest.measure, code=TARGET, after=self._indicator()
             ),
         )
 
@@ -483,3 +556,12 @@ class Demo:
     @staticmethod
     def _paid(shares: list[dict[str, Any]], *, voucher: bool) -> int:
         return sum(s["amount_micro"] for s in shares if (s["asset"] != CNY) == voucher)
+
+
+def _written(cases: pl.DataFrame, folder: Path) -> Path:
+    """The cases as a file: CSV, or Parquet where a cell holds a series."""
+    if any(kind.is_nested() for kind in cases.dtypes):
+        cases.write_parquet(path := folder / "cases.parquet")
+    else:
+        cases.write_csv(path := folder / "cases.csv")
+    return path

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from haihe.cli.demo import CENTRE, DATASET, FIRM, OPERATOR, POOL, Demo
+from haihe.cli.demo import CENTRE, FIRM, OPERATOR, POOL, Demo
 from haihe.compute.agent.backends import backend_from
 from haihe.compute.agent.config import FILE
 from haihe.compute.domain import Objective, spec_from
@@ -159,7 +159,7 @@ class NetworkDemo(Demo):
     def _job(self, objective: Objective, contract: Contract) -> dict[str, Any]:
         firm = self._principal(FIRM)
         script = keep_file(firm, [SCRIPT], organisation=FIRM.slug)
-        version = data.find_version(firm, DATASET)
+        version = data.find_version(firm, self.showcase.dataset)
         spec = spec_from(
             {
                 "name": f"bootstrap-{objective}",
@@ -167,7 +167,9 @@ class NetworkDemo(Demo):
                 "objective": objective,
                 "wall_s": 120,
                 "memory_bytes": 256 << 20,
-                "inputs": [{"name": "cases", "dataset": DATASET, "version": version.number}],
+                "inputs": [
+                    {"name": "cases", "dataset": version.dataset.slug, "version": version.number}
+                ],
                 "files": [{"path": "bootstrap.py", "sha256": script.sha256}],
             }
         )

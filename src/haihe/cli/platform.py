@@ -12,7 +12,9 @@ from rich.text import Text
 
 from haihe.cli.demo import Demo, Say
 from haihe.cli.demo_network import NetworkDemo, check_kinds
+from haihe.cli.demo_pack import PackDemo
 from haihe.kernel import outbox
+from haihe.kernel.errors import InvalidField
 from haihe.kernel.ids import parse_id
 from haihe.kernel.settings import HaiheSettings, load_settings
 from haihe.kernel.terminal import AsJson, Yes, ask_consent, out, print_json, show_record, show_rows
@@ -72,6 +74,9 @@ def demo(
     kinds: Annotated[
         str, typer.Option("--with", help="Start these beside, and place jobs: slurm,ray.")
     ] = "",
+    pack: Annotated[
+        str, typer.Option(help="Run this pack in the chain, and what it has to show itself.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Run the whole chain once, from a voucher to an indicator, on this machine."""
@@ -79,7 +84,11 @@ def demo(
     say: Say = (lambda step, text: None) if as_json else _say
     wanted = tuple(kinds.split(",")) if kinds else ()
     check_kinds(wanted)
-    chain = NetworkDemo(say=say, kinds=wanted) if wanted else Demo(say=say)
+    if pack and wanted:
+        raise InvalidField(field="pack", value=pack, rule=_("give either --pack or --with"))
+    chain: Demo = NetworkDemo(say=say, kinds=wanted) if wanted else Demo(say=say)
+    if pack:
+        chain = PackDemo(say=say, pack=pack)
     if as_json:
         print_json(chain.run())
         return

@@ -98,6 +98,16 @@ class PackSource:
         assert isinstance(pack, type)
         return pack
 
+    @property
+    def package(self) -> str:
+        """The name of its package, as it is imported."""
+        return self.entry.partition(":")[0].partition(".")[0]
+
+    def make_importable(self) -> None:
+        """See to it that the package is found, also that of a pack in a folder."""
+        if self.package not in sys.modules and find_spec(self.package) is None:
+            sys.path.insert(0, str(self.folder.parent))
+
     def load_object(self, entry: str) -> Any:
         """Import an object of the pack, named ``module:object``.
 
@@ -108,8 +118,7 @@ class PackSource:
         """
         module_name, _, attribute = entry.partition(":")
         package = module_name.partition(".")[0]
-        if package not in sys.modules and find_spec(package) is None:
-            sys.path.insert(0, str(self.folder.parent))
+        self.make_importable()
         try:
             found = getattr(importlib.import_module(module_name), attribute)
         except Exception as error:  # any line of a pack may run at its import

@@ -28,13 +28,14 @@ SEED = 0
 def sample_inputs(source: PackSource) -> dict[str, pl.DataFrame] | None:
     """The tables that a pack brings to be tried with; None if it brings none.
 
-    A pack whose manifest has one input offers them as ``frame()`` in its module ``data``.
+    A pack whose manifest has one input offers them as ``frame()`` in its module ``data``, which
+    needs no more than the platform's own libraries.
     """
     inputs = source.manifest().inputs
-    package = source.load().__module__.partition(".")[0]
-    if len(inputs) != 1 or find_spec(f"{package}.data") is None:
+    source.make_importable()
+    if len(inputs) != 1 or find_spec(f"{source.package}.data") is None:
         return None
-    module = importlib.import_module(f"{package}.data")
+    module = importlib.import_module(f"{source.package}.data")
     frame: Any = getattr(module, "frame", None)
     return {inputs[0].name: frame()} if callable(frame) else None
 

@@ -17,6 +17,7 @@ from haihe.kernel.settings import secret_from_home
 from haihe.kernel.texts import called, spoken
 from haihe.kernel.work import unit_of_work
 from haihe.packs.channels import ask_service, service_address, service_ticket
+from haihe.packs.demonstration import Demonstration
 from haihe.packs.errors import ServiceRefused, ServiceUnavailable
 from haihe.packs.portals import installation_home, pack_home
 from haihe.parties.models import Organisation, Person
@@ -26,6 +27,7 @@ from haihe.policy.http import Request
 from haihe.policy.services import authorize, is_allowed
 
 __all__ = [
+    "Demonstration",
     "Entity",
     "MissingRecord",
     "Organisation",

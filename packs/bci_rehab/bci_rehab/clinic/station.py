@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from haihe.packs.pages import ask_service, pack_home, service_address, service_ticket
 
 PACK, SERVICE = "bci_rehab", "station"
 # Opening waits for an amplifier, closing for the disk.
-OPEN_TIMEOUT_S = 30.0
-CLOSE_TIMEOUT_S = 30.0
+OPEN_TIMEOUT_S = 90.0
+CLOSE_TIMEOUT_S = 90.0
 SUMMARY = "summary.json"
 
 
@@ -52,6 +53,19 @@ def close(session: str) -> dict[str, Any]:
     )
     summary: dict[str, Any] = said["summary"]
     return summary
+
+
+def export(folder: str, to: Path, pseudonym: str, session: str) -> None:
+    """Write a closed session into the BIDS data set below ``to``, in the pack's folder."""
+    home = pack_home(PACK)
+    order = {
+        "what": "export",
+        "folder": folder,
+        "to": str(to.relative_to(home)),
+        "pseudonym": pseudonym,
+        "session": session,
+    }
+    ask_service(PACK, SERVICE, order, timeout_s=CLOSE_TIMEOUT_S)
 
 
 def kept_summary(folder: str) -> dict[str, Any] | None:

@@ -18,9 +18,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bci_rehab.session.export import Person, to_bids
+from bci_rehab.session.record_format import read_recording
 from bci_rehab.station import calibration, devices
 from bci_rehab.station.errors import OrderInvalid, SessionNotHere, StationBusy
-from bci_rehab.station.opening import DecoderFile, read_opening
+from bci_rehab.station.opening import RECORDING, DecoderFile, read_opening, within
 from bci_rehab.station.running import RunningSession
 from haihe.packs import Channel, ChannelClosed, HaiheError, ServiceContext
 
@@ -59,6 +61,7 @@ class Station:
             "fit": self._fit,
             "use": self._use,
             "close": self._close,
+            "export": self._export,
         }
 
     async def start(self) -> None:
@@ -161,6 +164,20 @@ class Station:
             self._become("idle", "")
         return {"summary": summary}
 
+    async def _export(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """A closed session as BIDS-EEG, written by a process of its own."""
+        said = {name: str(message.get(name, "")) for name in ("folder", "to")}
+        recording = within(self.home, said["folder"]) / RECORDING
+        root = within(self.home, said["to"])
+        names = str(message.get("pseudonym", "")), str(message.get("session", ""))
+        await self._beside(partial(_to_bids, recording, root, *names))
+        return {"bids": said["to"]}
+
+    async def _beside(self, job: Callable[[], Any]) -> Any:
+        """Run something long in a process of its own, so that a live session does not feel it."""
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return await self._loop.run_in_executor(pool, job)
+
     def _held(self, message: Mapping[str, Any]) -> RunningSession:
         session = str(message.get("session", ""))
         if self._running is None or str(self._running.opening.session) != session:
@@ -179,8 +196,7 @@ class Station:
             version=f"{version('haihe-bci-rehab')}+{running.opening.session}-{number}",
         )
         try:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                fitted = await self._loop.run_in_executor(pool, job)
+            fitted = await self._beside(job)
             made = {**fitted.to_json(), "file": str(to.relative_to(self.home.resolve()))}
             outcome = {"state": "done", "detail": "", **made}
         except HaiheError as error:
@@ -244,6 +260,12 @@ class Station:
         self._state = {"state": state, "session": session, "detail": detail, "fit": None}
         for page in self._pages:
             page.offer({"type": "state", **self._state})
+
+
+def _to_bids(recording: Path, root: Path, pseudonym: str, session: str) -> None:
+    read = read_recording(recording)
+    task = str(read.info["plan"]["task"])
+    to_bids(read, root, Person(pseudonym=pseudonym), session=session, task=task)
 
 
 class _Page:
