@@ -72,6 +72,26 @@ def test_a_changed_lock_makes_another_one_in_a_checkout(heavy: PackSource, tmp_p
     assert folders[0] != folders[1]
 
 
+def test_where_the_lock_is_closed_the_one_built_last_is_taken(
+    heavy: PackSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "uv.lock").touch()
+    here = replace(heavy, checkout=tmp_path / "packs" / "heavy")
+    wanted = environment_of(here, tmp_path)
+    assert wanted is not None
+    steps(monkeypatch, "mkdir -p $FOLDER")
+    build(wanted)
+
+    def closed(path: Path) -> bytes:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    assert environment_of(here, tmp_path) == wanted
+    later = environment_of(replace(here, version="9"), tmp_path)
+    assert later is not None
+    assert not later.is_ready
+
+
 def test_it_is_built_once(wanted: PackEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     steps(monkeypatch, "mkdir -p $FOLDER; echo x >> $FOLDER/../built")
     threads = [threading.Thread(target=build, args=(wanted,)) for _ in range(3)]

@@ -151,8 +151,9 @@ class _Demo:
         if calibrates:
             _need(pages.until(_wants_decoder, within_s=SEGMENT_S))
             self._accept(session)
-        restarts = 0
+        restarts, deadline = 0, time.monotonic() + SEGMENT_S
         while not pages.until(_over, within_s=0.5):
+            _need(time.monotonic() < deadline)
             trial, armed = pages.last["trial"], pages.last["actuator"]["armed"]
             feedback = trial["segment"] == "feedback"
             # A stop of the interlock is answered as a therapist would: look, arm, go on.

@@ -13,7 +13,7 @@ RECORDINGS = SHARED / "data" / "bci"
 # tools/test.py runs the tests in both environments: the platform's has no MNE, the pack's no Django
 # tests' plugin.
 collect_ignore = [
-    *([] if find_spec("mne") else ["signal", "decode", "session"]),
+    *([] if find_spec("mne") else ["signal", "decode", "session", "station"]),
     *([] if find_spec("pytest_django") else ["clinic"]),
 ]
 

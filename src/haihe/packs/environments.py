@@ -73,14 +73,19 @@ def environment_of(source: PackSource, folder: Path) -> PackEnvironment | None:
     requirement = f"{source.distribution}[{wanted.extra}]=={source.version}"
     workspace = _workspace(source.checkout)
     digest = sha256(f"{requirement} {sys.version}".encode())
+    name = ""
     if workspace is not None:
-        digest.update((workspace / "uv.lock").read_bytes())
+        try:
+            digest.update((workspace / "uv.lock").read_bytes())
+        except PermissionError:
+            # A job sees the pack's code, and not the checkout around it.
+            name = _built_last(source.name, requirement, folder)
         digest.update(str(workspace).encode())
     return PackEnvironment(
         pack=source.name,
         distribution=source.distribution,
         requirement=requirement,
-        folder=folder.absolute() / f"{source.name}-{digest.hexdigest()[:12]}",
+        folder=folder.absolute() / (name or f"{source.name}-{digest.hexdigest()[:12]}"),
         workspace=workspace,
     )
 
@@ -138,6 +143,17 @@ def _become(environment: PackEnvironment, arguments: Sequence[str]) -> NoReturn:
     sys.stderr.flush()
     python = str(environment.python)
     os.execve(python, [python, *arguments], variables)  # noqa: S606 (no shell is meant)
+
+
+def _built_last(pack: str, requirement: str, folder: Path) -> str:
+    """The name of the pack's newest environment here with this requirement; empty if none is."""
+    wanted = {"requirement": requirement, "python": sys.version}
+    marks = [
+        mark
+        for mark in folder.glob(f"{pack}-*/{MARK}")
+        if json.loads(mark.read_text("utf-8")) == wanted
+    ]
+    return max(marks, key=lambda mark: mark.stat().st_mtime).parent.name if marks else ""
 
 
 def _workspace(checkout: Path | None) -> Path | None:

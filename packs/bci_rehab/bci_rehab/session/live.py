@@ -134,6 +134,7 @@ class LiveSession:
             now_s = self._clock()
             self._renew(self.parts.interlock.stop(StopReason.SESSION_ENDED, now_s))
             self._note_stops()
+            self._tell(now_s)
 
     def step(self) -> None:
         """One pass: read, decode, decide, permit, tell."""

@@ -141,7 +141,8 @@ def stretches_of(plan: SessionPlan, events: Sequence[ev.Event]) -> list[Stretch]
     Trials that were broken off are left out. After a movement its rhythm takes a while to return,
     so the pause behind a trial counts neither as movement nor as rest.
     """
-    segments, found = segments_of(plan), []
+    segments = segments_of(plan)
+    found: list[Stretch] = []
     segment: Segment = segments[0]
     began: ev.PhaseBegan | ev.SegmentBegan | None = None
     for event in events:
@@ -294,7 +295,7 @@ def _read(
     said: dict[int, list[float]] = {}
     while chunk := list(islice(windows, CHUNK)):
         logarithms = follower.log_probabilities(np.stack([window for _, window in chunk]))
-        odds = evidence.log_odds_of(np.exp(logarithms), classes, rest=Side.REST.value)
+        odds = evidence.log_odds_of(np.exp(logarithms).tolist(), classes, rest=Side.REST.value)
         said |= zip([end for end, _ in chunk], odds.tolist(), strict=True)
     return said
 

@@ -134,7 +134,7 @@ def read_station_file(home: Path) -> StationFile:
 def offered_sources(home: Path) -> list[dict[str, Any]]:
     """What can be chosen now; looks for streams on the network for a second."""
     file = read_station_file(home)
-    plain = Synthetic()  # type: ignore[call-arg]
+    plain = Synthetic()
     found = [
         _offer("synthetic", "Synthetic patient", plain.channels, plain.rate_hz, plain.model_dump())
     ]

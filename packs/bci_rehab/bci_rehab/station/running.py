@@ -25,6 +25,7 @@ from bci_rehab.session.decoding import DecoderProcess
 from bci_rehab.session.drivers.sham import Yoke, YokedTrial
 from bci_rehab.session.engine import Engine
 from bci_rehab.session.gathering import GatheredEvidence
+from bci_rehab.session.hosting import MakeDriver
 from bci_rehab.session.interlock import Interlock, Limits
 from bci_rehab.session.latency import Latency
 from bci_rehab.session.live import LiveSession
@@ -208,7 +209,7 @@ class RunningSession:
         }
         return Recorder.create(self.recording, info, said), Engine(self.plan)
 
-    def _driver(self, scratch: Path) -> devices.MakeDriver:
+    def _driver(self, scratch: Path) -> MakeDriver:
         """The driver of the device; a sham arm moves the one that the study names."""
         device, given = self.opening.actuator, self.opening.actuator.given
         if device.kind == "sham":

@@ -122,8 +122,8 @@ class Station:
                     return self._state  # asked twice
                 raise StationBusy(session=self._state["session"])
             self._become("opening", session)
-            running = RunningSession(opening, self.home, self._from_session)
             try:
+                running = RunningSession(opening, self.home, self._from_session)
                 await asyncio.to_thread(running.open)
             except HaiheError as error:
                 self._become("idle", "", detail=str(error))

@@ -73,10 +73,11 @@ def summary_of(path: Path) -> dict[str, Any]:
 
 def write_summary(recording: Path, to: Path) -> dict[str, Any]:
     """Write the summary beside the recording, whole or not at all."""
-    made = summary_of(recording)
+    text = json.dumps(summary_of(recording), ensure_ascii=False, indent=1)
     part = to.with_suffix(".part")
-    part.write_text(json.dumps(made, ensure_ascii=False, indent=1), "utf-8")
+    part.write_text(text, "utf-8")
     part.replace(to)
+    made: dict[str, Any] = json.loads(text)
     return made
 
 

@@ -1,0 +1,270 @@
+"""The station as a service, with a real LSL stream, BrainFlow's board and the synthetic patient."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from bci_rehab.session.plan import SessionPlan, Timings
+from bci_rehab.session.record_format import RecordKind, read_recording
+from bci_rehab.station.opening import RECORDING, SUMMARY
+from bci_rehab.station.service import make
+from bci_rehab.station.stand_in import StandIn
+
+from haihe.packs import HaiheError, ServiceContext, serve
+
+OUTLET = Path(__file__).with_name("station_outlet.py")
+# Everything but the threshold's rest, in seconds; real time throughout.
+SHORT = Timings(
+    check_s=0.5, rest_s=0.5, fixation_s=0.3, cue_s=0.2, active_s=1.0, feedback_s=0.3,
+    pause_least_s=0.2, pause_most_s=0.3, break_s=0.3,
+)  # fmt: skip
+PLAN = SessionPlan(calibration_runs=1, feedback_runs=0, trials_per_side=2, timings=SHORT)
+
+
+class Here:
+    """A station that serves in a thread, and questions to it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.context = ServiceContext(pack="bci_rehab", name="station", home=home)
+        self.loop = asyncio.new_event_loop()
+        self.stop: asyncio.Event | None = None
+        self.station: Any = None
+        self.up = threading.Event()
+        self.thread = threading.Thread(target=self.loop.run_until_complete, args=(self._serve(),))
+        self.thread.start()
+        assert self.up.wait(10)
+
+    async def _serve(self) -> None:
+        self.stop = asyncio.Event()
+
+        def made(context: ServiceContext) -> Any:
+            self.station = make(context)
+            self.loop.call_later(0.3, self.up.set)
+            return self.station
+
+        await serve(made, self.context, stop=self.stop)
+
+    def ask(self, what: str, **said: Any) -> dict[str, Any]:
+        """One question, as the portal asks it."""
+        asked = self.station.answer({"what": what, **said})
+        return asyncio.run_coroutine_threadsafe(asked, self.loop).result(90)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.stop.set)
+        self.thread.join(30)
+        self.loop.close()
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Here]:
+    station = Here(tmp_path)
+    yield station
+    station.close()
+
+
+@pytest.fixture
+def lsl_stream() -> Iterator[str]:
+    """An outlet in a process of its own: noise on 8 electrodes at 250 Hz."""
+    name = f"outlet-{uuid4()}"
+    process = subprocess.Popen(
+        [sys.executable, str(OUTLET), name], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    yield name
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def opening(source: dict[str, Any], plan: SessionPlan = PLAN, **more: Any) -> dict[str, Any]:
+    session = str(uuid4())
+    return {
+        "session": session,
+        "folder": f"sessions/p/{session}",
+        "plan": plan.to_json(),
+        "source": source,
+        "actuator": {"kind": "simulated", "given": {}},
+        "decoder": None,
+        "false_triggers_per_min": 3.0,
+        "resume": False,
+        **more,
+    }
+
+
+def held(here: Here, said: dict[str, Any], *, within_s: float = 60.0) -> dict[str, Any]:
+    """Open a session, let it run to its end with both pages there, close it: its summary."""
+    here.ask("open", **said)
+    pages = StandIn(here.home, said["session"])
+    try:
+        assert pages.until(lambda message: True, within_s=10)
+        pages.order("begin")
+        assert pages.until(lambda message: message["trial"]["ended"], within_s=within_s), pages.last
+    finally:
+        pages.close()
+    return here.ask("close", session=said["session"])["summary"]
+
+
+def synthetic(**given: Any) -> dict[str, Any]:
+    return {"kind": "synthetic", "given": {"channels": 8, **given}}
+
+
+def test_a_whole_session_on_an_lsl_stream(here: Here, lsl_stream: str) -> None:
+    offered = here.ask("sources")["sources"]
+    (source,) = [one for one in offered if one["given"].get("source_id") == lsl_stream]
+    assert (source["kind"], source["channels"], source["rate_hz"]) == ("lsl", 8, 250.0)
+    said = opening({"kind": "lsl", "given": source["given"]})
+    summary = held(here, said)
+    assert summary["ended"] == "finished"
+    assert summary["calibration_trials"] == 4
+    assert summary["signal"]["source"] == "Outlet"
+    assert summary["signal"]["lost_s"] == 0
+    assert summary["recording"]["intact"]
+
+
+def test_a_whole_session_on_brainflows_board(here: Here) -> None:
+    offered = here.ask("sources")["sources"]
+    (source,) = [one for one in offered if one["kind"] == "brainflow"]
+    said = opening({"kind": "brainflow", "given": source["given"]})
+    here.ask("open", **said)
+    pages = StandIn(here.home, said["session"])
+    assert pages.until(lambda message: message["number"] > 20, within_s=20)
+    pages.order("begin")
+    # Its sines are none of a brain's; the check of the electrodes says so, and is not passed over.
+    assert pages.until(lambda message: message["trial"]["kind"] == "check", within_s=10)
+    pages.order("abort", "not a brain")
+    assert pages.until(lambda message: message["trial"]["ended"], within_s=10)
+    pages.close()
+    summary = here.ask("close", session=said["session"])["summary"]
+    assert summary["signal"]["rate_hz"] == 250.0
+    assert summary["signal"]["seconds"] > 1
+
+
+def test_what_a_session_leaves_behind(here: Here) -> None:
+    said = opening(synthetic())
+    summary = held(here, said)
+    folder = here.home / said["folder"]
+    assert json.loads((folder / SUMMARY).read_text()) == summary
+    assert not (folder / "running").exists()
+    assert summary["frames"]["count"] > 50
+    assert here.ask("state")["state"] == "idle"
+    done = here.ask("export", folder=said["folder"], to="exports/p", pseudonym="P1", session="01")
+    assert (here.home / done["bids"] / "dataset_description.json").is_file()
+
+
+def test_one_session_at_a_time_and_no_other_is_spoken_to(here: Here) -> None:
+    said = opening(synthetic())
+    here.ask("open", **said)
+    assert here.ask("open", **said)["state"] == "live"
+    with pytest.raises(HaiheError, match="already"):
+        here.ask("open", **opening(synthetic()))
+    with pytest.raises(HaiheError, match="does not hold"):
+        here.ask("close", session=str(uuid4()))
+    here.ask("close", session=said["session"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (lambda said: said | {"folder": "../../etc"}, "outside"),
+        (
+            lambda said: said | {"source": {"kind": "replay", "given": {"name": "none"}}},
+            "no replay",
+        ),
+        (lambda said: said | {"plan": {}}, "plan"),
+        (lambda said: said | {"false_triggers_per_min": 0}, "greater than 0"),
+        (lambda said: said | {"actuator": {"kind": "serial", "given": {"name": "x"}}}, "no serial"),
+        (lambda said: said | {"more": 1}, "more"),
+        (
+            lambda said: (
+                said | {"plan": {**said["plan"], "calibration_runs": 0, "feedback_runs": 1}}
+            ),
+            "needs an accepted decoder",
+        ),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_by_name(
+    here: Here, changed: Callable[[dict[str, Any]], dict[str, Any]], words: str
+) -> None:
+    with pytest.raises(HaiheError, match=words):
+        here.ask("open", **changed(opening(synthetic())))
+    assert here.ask("state")["state"] == "idle"
+
+
+def test_a_closed_page_stops_the_hand_and_a_patient_gives_no_orders(here: Here) -> None:
+    said = opening(synthetic())
+    here.ask("open", **said)
+    pages = StandIn(here.home, said["session"])
+    assert pages.until(lambda message: message["patient_page"], within_s=10)
+    pages.order("begin")
+    pages.order("arm")
+    assert pages.until(lambda message: message["actuator"]["armed"], within_s=10), pages.last
+    pages._patient.close()
+    assert pages.until(lambda message: not message["patient_page"], within_s=10)
+    assert pages.until(lambda message: not message["actuator"]["armed"], within_s=10)
+    assert pages.last["actuator"]["last_stop"]["reason"] == "page_closed"
+    pages.close()
+    patient = StandIn(here.home, said["session"])
+    patient._therapist, kept = patient._patient, patient._therapist
+    patient.order("arm")
+    time.sleep(0.3)
+    assert not patient.last["actuator"]["armed"]
+    patient._therapist = kept
+    patient.close()
+    here.ask("close", session=said["session"])
+
+
+def test_a_session_goes_on_after_its_station_was_killed(tmp_path: Path) -> None:
+    said = opening(
+        synthetic(),
+        SessionPlan(calibration_runs=1, feedback_runs=0, trials_per_side=6, timings=SHORT),
+    )
+    script = (
+        "import sys, json, time, threading; from pathlib import Path\n"
+        "from bci_rehab.station.opening import read_opening\n"
+        "from bci_rehab.station.running import RunningSession\n"
+        "if __name__ == '__main__':\n"
+        "    said = json.loads(sys.argv[2])\n"
+        "    run = RunningSession(read_opening(said), Path(sys.argv[1]), lambda message: None)\n"
+        "    run.open(); run.order('begin'); print('up', flush=True)\n"
+        "    while True: run.drawn([16.0]); time.sleep(0.04)\n"
+    )
+    file = tmp_path / "killed.py"
+    file.write_text(script)
+    process = subprocess.Popen(
+        [sys.executable, str(file), str(tmp_path), json.dumps(said)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    time.sleep(4.0)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    station = Here(tmp_path)
+    try:
+        station.ask("open", **{**said, "resume": True})
+        pages = StandIn(tmp_path, said["session"])
+        assert pages.until(lambda message: message["trial"]["paused"], within_s=10), pages.last
+        pages.order("resume")
+        assert pages.until(lambda message: message["trial"]["ended"], within_s=60), pages.last
+        pages.close()
+        summary = station.ask("close", session=said["session"])["summary"]
+    finally:
+        station.close()
+    assert summary["calibration_trials"] == 12
+    assert summary["recording"]["interruptions"] == 1
+    recording = read_recording(tmp_path / said["folder"] / RECORDING)
+    assert recording.damage is None
+    assert recording.of(RecordKind.RESUMPTION)
