@@ -89,7 +89,8 @@ def accidents() -> frozenset[str]:
     names = {k.value for k in keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
     formatted = [node for node in ast.walk(made) if isinstance(node, ast.JoinedStr)]
     stems = [part.values[0] for part in formatted]
-    return frozenset(names | {f"{s.value}1" for s in stems if isinstance(s, ast.Constant)})
+    numbered = {f"{stem.value!s}1" for stem in stems if isinstance(stem, ast.Constant)}
+    return frozenset(names | numbered)
 
 
 def problems(log: Log) -> list[str]:
