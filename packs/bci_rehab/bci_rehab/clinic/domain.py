@@ -45,7 +45,8 @@ class Question:
     blocks: frozenset[Modality]
 
 
-# Asked of everybody; the sources are in docs/hazards.md of the pack.
+# Asked of everybody; the sources are in docs/explanation/rehabilitation-hazards.md, and a test sees
+# that each question has one.
 QUESTIONS: Sequence[Question] = (
     Question("epilepsy", gettext_noop("Epilepsy, or a seizure in the last two years"), ALL),
     Question(
