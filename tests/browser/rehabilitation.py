@@ -188,12 +188,24 @@ class Station:
     def __init__(self, context: ServiceContext) -> None:
         self.context = context
         self.live: Live | None = None
+        self.newest: dict[str, Any] = {}
+        self.told = asyncio.Condition()
 
     async def start(self) -> None:
-        """Nothing to start."""
+        """Begin to step."""
+        self.steps = asyncio.create_task(self._step())
 
     async def stop(self) -> None:
-        """Nothing to stop."""
+        """Step no more."""
+        self.steps.cancel()
+
+    async def _step(self) -> None:
+        """One message for all pages, 20 times a second."""
+        while True:
+            async with self.told:
+                self.newest = self.live.step() if self.live else {}
+                self.told.notify_all()
+            await asyncio.sleep(PERIOD_S)
 
     async def answer(self, said: Mapping[str, Any]) -> Mapping[str, Any]:
         """One question of the portal."""
@@ -247,11 +259,13 @@ class Station:
                 return
             await channel.send(live.opened())
             while self.live is live:
-                made = live.step()
+                async with self.told:
+                    await self.told.wait()
+                    made = self.newest
                 if channel.claims["role"] == "patient":
                     made = {k: v for k, v in made.items() if k not in ("signal", "health")}
-                await channel.send(made)
-                await asyncio.sleep(PERIOD_S)
+                if made:
+                    await channel.send(made)
             await channel.send({"type": "ended", "summary": live.summary()})
         except ChannelClosed:
             pass

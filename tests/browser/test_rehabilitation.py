@@ -203,7 +203,7 @@ def test_pages_of_sessions(
     problems = []
 
     def look(path: str, name: str, *, settle: str = "") -> None:
-        problems.extend(check(visitor, path, thorough=not settle))
+        problems.extend(check(visitor, path, thorough=True))
         if settle:
             visitor.page.wait_for_function(settle)
         visitor.page.screenshot(path=pictures / f"{name}.png", full_page=True)
@@ -237,7 +237,7 @@ def test_pages_of_sessions(
     look(address, "running")
     end(visitor, address)
     look(address, "ended")
-    look("/bci-rehab/sessions", "research")
+    look("/bci-rehab/research/sessions", "research")
     past = visitor.page.goto(visitor.site.url + patient)
     assert past is not None
     visitor.page.locator("#sessions tbody a").last.click()
