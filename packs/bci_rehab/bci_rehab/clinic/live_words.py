@@ -42,8 +42,8 @@ def therapist_words() -> dict[str, Any]:
         "orders": _orders(),
         "fit": _fit(),
         "page": {
-            "open": _("The patient's page is open and drawn."),
-            "closed": _("The patient's page is not open. Open it on the patient's screen."),
+            "open": _("Open and drawn"),
+            "closed": _("Not open: nothing can move"),
         },
         "labels": _labels(),
     }

@@ -113,20 +113,25 @@ def key_of(one: Mapping[str, Any]) -> str:
     return json.dumps([one["kind"], one["name"], one["given"]], sort_keys=True)
 
 
+def source_words(source: Mapping[str, Any]) -> str:
+    """A source's kind and name."""
+    kind = str(SOURCES.get(source["kind"], source["kind"]))
+    return kind if source["kind"] == "synthetic" else f"{kind}: {source['name']}"
+
+
 def described(source: Mapping[str, Any]) -> str:
     """A source in words; what is known only once it is open is left out."""
-    kind = SOURCES.get(source["kind"], source["kind"])
-    name = "" if source["kind"] == "synthetic" else f": {source['name']}"
     if not source["channels"]:
-        return f"{kind}{name}"
+        return source_words(source)
     size = gettext("%(channels)s channels, %(rate)s Hz") % {
         "channels": source["channels"],
         "rate": f"{source['rate_hz']:g}",
     }
-    return f"{kind}{name} ({size})"
+    return f"{source_words(source)} ({size})"
 
 
-def actuator_words(one: Mapping[str, Any]) -> str:
-    """An actuator in words."""
-    kind = str(ACTUATORS.get(one["kind"], one["kind"]))
-    return kind if one["kind"] in ("simulated", "lsl") else f"{kind}: {one['name']}"
+def actuator_words(actuator: Mapping[str, Any]) -> str:
+    """An actuator in words: its kind, and what the technician calls it."""
+    kind = str(ACTUATORS.get(actuator["kind"], actuator["kind"]))
+    name = actuator["given"].get("name", "")
+    return kind if actuator["kind"] in ("simulated", "lsl") or not name else f"{kind}: {name}"

@@ -16,7 +16,13 @@ from bci_rehab.clinic import decoders, sessions, station
 from bci_rehab.clinic.models import DecoderVersion, Patient, TrainingSession
 from bci_rehab.clinic.planning import longest_s
 from bci_rehab.clinic.results import results_of
-from bci_rehab.clinic.session_forms import OpenForm, PlanForm, RejectForm
+from bci_rehab.clinic.session_forms import (
+    OpenForm,
+    PlanForm,
+    RejectForm,
+    actuator_words,
+    source_words,
+)
 from bci_rehab.errors import DecoderNotAccepted
 from bci_rehab.session.plan import SessionPlan
 from haihe.packs.pages import (
@@ -75,6 +81,8 @@ def session(request: Request, session_id: UUID) -> HttpResponse:
         "plan": plan,
         "trials": plan.trials_per_side * len(plan.sides),
         "longest_min": longest_s(plan) / 60,
+        "source": source_words(found.source) if found.source else "",
+        "actuator": actuator_words(found.actuator) if found.actuator else "",
         "results": results_of(found.summary),
         "may_run": sessions.may_run(request.principal, found.patient),
         "as_of": now(),

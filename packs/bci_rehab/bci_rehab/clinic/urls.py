@@ -27,7 +27,7 @@ urlpatterns: list[URLPattern] = [
     path(
         "patients/<uuid:patient_id>/sessions/-/new", session_views.session_new, name="session_new"
     ),
-    path("sessions", session_views.research, name="sessions"),
+    path("research/sessions", session_views.research, name="sessions"),
     path("sessions/<uuid:session_id>", session_views.session, name="session"),
     path("sessions/<uuid:session_id>/open", session_views.session_open, name="session_open"),
     path("sessions/<uuid:session_id>/close", session_views.session_close, name="session_close"),

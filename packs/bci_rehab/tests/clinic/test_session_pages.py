@@ -49,7 +49,7 @@ def test_every_page_of_a_session_is_sound(
     services.give_consent(
         clinic.therapist, prescribed.pk, purpose="research", text_version="1", given_on=SIGNED
     )
-    page = seen_by(clinic.researcher, language).get("/bci-rehab/sessions")
+    page = seen_by(clinic.researcher, language).get("/bci-rehab/research/sessions")
     sound(page)
     assert DISCLAIMER[language] in page.content.decode()
 
@@ -127,7 +127,7 @@ def test_research_takes_a_file_with_pseudonyms(clinic: Clinic, running: Training
     services.give_consent(
         clinic.therapist, running.patient.pk, purpose="research", text_version="1", given_on=SIGNED
     )
-    answer = seen_by(clinic.researcher).get("/bci-rehab/sessions?format=csv")
+    answer = seen_by(clinic.researcher).get("/bci-rehab/research/sessions?format=csv")
     content = b"".join(answer) if answer.streaming else answer.content
     [row] = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
     assert row["pseudonym"] == "P-0001"

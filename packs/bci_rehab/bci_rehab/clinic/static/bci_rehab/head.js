@@ -51,9 +51,9 @@ export class Head {
     this.saidAt = performance.now();
     const lines = verdicts.map(({ channel, message }) => {
       const item = document.createElement("li");
-      const name = document.createElement("strong");
-      name.textContent = channel || this.words.labels.stream;
-      item.append(name, ` ${this.phrases.said(message)}`);
+      const place = channel || this.words.labels.stream;
+      const said = this.phrases.said(message);
+      item.textContent = said.includes(place) ? said : `${place}: ${said}`;
       return item;
     });
     if (!lines.length) {

@@ -6,16 +6,14 @@ const ROW_PIXELS = 22;
 const LEAST_PIXELS = 300;
 const MOST_PIXELS = 900;
 
-const colour = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
-
 /* A custom property may hold light-dark(); a canvas needs what it comes to. */
-function resolved(name) {
+function colour(name) {
   const probe = document.createElement("span");
-  probe.className = `bci-colour${name}`;
+  probe.className = `bci-colour-${name}`;
   document.body.append(probe);
   const found = getComputedStyle(probe).color;
   probe.remove();
-  return found || colour(name);
+  return found;
 }
 
 export class Signal {
@@ -51,9 +49,9 @@ export class Signal {
 
   draw() {
     const count = this.channels.length;
-    const line = resolved("-line");
-    const text = resolved("-text");
-    const pen = resolved("-pen");
+    const line = colour("line");
+    const text = colour("text");
+    const pen = colour("pen");
     const axis = { stroke: text, font: "12px sans-serif", ticks: { show: false } };
     const every = Math.ceil((count * 13) / (this.size().height - 40));
     const rows = this.channels.map((_unused, row) => -row).filter((row) => row % every === 0);
@@ -67,7 +65,7 @@ export class Signal {
         y: { range: () => [-count + 0.3, 0.7] },
       },
       axes: [
-        { ...axis, grid: { stroke: line, width: 1 }, values: (_plot, at) => at.map((s) => `${s} s`) },
+        { ...axis, size: 30, grid: { stroke: line, width: 1 }, values: (_plot, at) => at.map((s) => `${s} s`) },
         {
           ...axis,
           size: 52,

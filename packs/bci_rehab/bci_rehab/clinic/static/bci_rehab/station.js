@@ -41,7 +41,7 @@ export class Station {
     this.heardAt = 0;
     const socket = new WebSocket(given.address);
     this.socket = socket;
-    socket.addEventListener("open", () => socket.send(JSON.stringify({ ticket: given.ticket })));
+    socket.addEventListener("open", () => socket.send(given.ticket));
     socket.addEventListener("message", (event) => this.hear(socket, JSON.parse(event.data)));
     socket.addEventListener("close", (event) => {
       if (socket === this.socket) this.again(event.code === STOPPED ? "stopped" : "lost");
