@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bci_rehab.clinic import decoders, services, sessions, station
+from django.utils import translation
+
+from bci_rehab.clinic import decoders, reporting, services, sessions, station
 from bci_rehab.clinic.domain import QUESTIONS, Modality, Side
 from bci_rehab.clinic.identity import Identity
 from bci_rehab.clinic.models import Consent, Patient, TrainingSession
@@ -194,12 +196,12 @@ class _Demo:
         return bids
 
     def _report(self, session: TrainingSession, folder: Path) -> list[Path]:
-        from bci_rehab.clinic import report
-
+        """The last session's report, in both languages."""
         made = []
         for language in ("zh-hans", "en"):
             path = folder / f"report-{language}.pdf"
-            path.write_bytes(report.pdf_for(self._therapist, session.pk, language=language))
+            with translation.override(language):
+                path.write_bytes(reporting.make_pdf(self._therapist, session.pk)[1])
             made.append(path)
         self.given.say("report", ", ".join(map(str, made)))
         return made

@@ -83,7 +83,7 @@ COUNTS = (
 )  # fmt: skip
 
 
-def results_of(summary: Mapping[str, Any]) -> Results | None:
+def results_of(summary: Mapping[str, Any], *, stops_shown: int = STOPS_SHOWN) -> Results | None:
     """What a summary says; None if there is none."""
     if not summary:
         return None
@@ -94,7 +94,7 @@ def results_of(summary: Mapping[str, Any]) -> Results | None:
         standard_error=summary.get("standard_error"),
         counts={name: summary[name] for name in COUNTS if name in summary},
         runs=[_run(said) for said in summary.get("runs") or ()],
-        stops=[_stop(said) for said in (summary.get("stops") or ())[:STOPS_SHOWN]],
+        stops=[_stop(said) for said in (summary.get("stops") or ())[:stops_shown]],
         movements=summary.get("movements") or {},
         decision=summary.get("decision_ms") or {},
         frames=summary.get("frames") or {},

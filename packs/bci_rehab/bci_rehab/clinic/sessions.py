@@ -61,7 +61,10 @@ class Setting:
 def find_session(principal: Principal, session_id: str | UUID) -> TrainingSession:
     """One session, for the staff of the patient's clinic."""
     pk = parse_id(session_id, kind="session")
-    related = ("prescription__patient__organisation", "decoder", "opened_by", "planned_by")
+    related = (
+        "prescription__patient__organisation", "prescription__prescribed_by",
+        "decoder__accepted_by", "decoder__rejected_by", "opened_by", "planned_by",
+    )  # fmt: skip
     found = TrainingSession.objects.select_related(*related).filter(pk=pk).first()
     if found is None:
         raise MissingRecord(kind="session", id=str(pk))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from bci_rehab.clinic import live_views, session_views, views
+from bci_rehab.clinic import live_views, report_views, session_views, views
 
 app_name = "bci_rehab"
 urlpatterns: list[URLPattern] = [
@@ -32,6 +32,8 @@ urlpatterns: list[URLPattern] = [
     path("sessions/<uuid:session_id>/open", session_views.session_open, name="session_open"),
     path("sessions/<uuid:session_id>/close", session_views.session_close, name="session_close"),
     path("sessions/<uuid:session_id>/cancel", session_views.session_cancel, name="session_cancel"),
+    path("sessions/<uuid:session_id>/report", report_views.report, name="report"),
+    path("sessions/<uuid:session_id>/report.pdf", report_views.report_pdf, name="report_pdf"),
     path("sessions/<uuid:session_id>/live", live_views.live, name="live"),
     path("sessions/<uuid:session_id>/screen", live_views.screen, name="screen"),
     path("sessions/<uuid:session_id>/ticket", live_views.ticket, name="ticket"),

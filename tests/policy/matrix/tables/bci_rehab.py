@@ -71,6 +71,8 @@ PAGES = [
     post("bci_rehab:session_new", *_RUN, body={"calibrate": "yes"}, then=_REFUSED, **_P),
     get("bci_rehab:sessions", "bci_rehab.export_outcomes on mine"),
     get("bci_rehab:session", _READ, **_S),
+    get("bci_rehab:report", _READ, **_S),
+    get("bci_rehab:report_pdf", _READ, **_S),
     get("bci_rehab:session_open", *_CHECK, **_S),
     post("bci_rehab:session_open", *_CHECK, then=_NO_STATION, **_S),
     post("bci_rehab:session_close", *_RUN, then=_NO_STATION, **_S),
