@@ -98,8 +98,7 @@ class LiveSession:
         self._page_s = self._clock()
 
     def ask(self, command: str, **arguments: Any) -> None:
-        """Queue an order: begin, arm, stop, emergency, pause, resume, skip, abort, recover, note,
-        frames (how smoothly the patient's page was drawn; only recorded).
+        """Queue an order: begin, arm, stop, emergency, pause, resume, skip, abort, recover, note.
 
         It is carried out within one pass of the loop; what it led to is in the messages.
         """
@@ -452,5 +451,4 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "abort": lambda live, now_s, text="", **_: live._log(live.parts.engine.abort(now_s, text)),
     "recover": lambda live, now_s, **_: live._log(live.parts.engine.recover(now_s)),
     "note": lambda live, now_s, **_: None,
-    "frames": lambda live, now_s, **_: None,
 }

@@ -30,7 +30,7 @@ from bci_rehab.session.interlock import Interlock, Limits
 from bci_rehab.session.latency import Latency
 from bci_rehab.session.live import LiveSession
 from bci_rehab.session.ports import Parts
-from bci_rehab.session.record_format import read_recording
+from bci_rehab.session.record_format import RecordKind, read_recording
 from bci_rehab.session.recorder import Recorder
 from bci_rehab.session.resume import resumed_engine
 from bci_rehab.signal import layout
@@ -47,8 +47,8 @@ from haihe.packs import HaiheError
 
 LIBRARIES = ("haihe", "haihe-bci-rehab", "mne", "numpy", "pyriemann", "scikit-learn", "scipy")
 IMPEDANCE_S = 2.0
-SIGNAL_S = 2.0
-FRAMES_S = 10.0
+# A part whose process died is made anew this often in a session; then somebody must look.
+MENDS_LIMIT = 10
 
 OnMessage = Callable[[dict[str, Any]], None]
 
@@ -68,6 +68,9 @@ class RunningSession:
         self._closing = threading.Event()
         self._frames, self._frames_count = Latency(), 0
         self._impedance: dict[str, float] | None = None
+        self._driving: DecoderFile | None = opening.decoder
+        self._mends = 0
+        self._mending = False
         self._made = ExitStack()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="source-orders")
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
@@ -103,7 +106,7 @@ class RunningSession:
     def use(self, file: DecoderFile) -> None:
         """Let an accepted decoder drive from now on; the actuator must be armed again."""
         decoder, evidence = self._decoder(file, self._made)
-        before = self._live.parts.decoder
+        before, self._driving = self._live.parts.decoder, file
         self._live.replace(decoder=decoder, evidence=evidence, sha256=file.sha256)
         if isinstance(before, DecoderProcess):
             self._worker.submit(before.close)
@@ -127,11 +130,13 @@ class RunningSession:
 
     def close(self) -> dict[str, Any]:
         """End the session, finish its recording, and say what it came to."""
-        if self._frames_count:
-            self._live.ask("frames", **self.frames())
-            time.sleep(0.05)
         self._closing.set()
         self._thread.join(10.0)
+        if self._frames_count:
+            with suppress(RecorderFailed):
+                self._live.parts.recorder.append(
+                    RecordKind.NOTE, {"what": "frames", **self.frames()}
+                )
         self._finish()
         return write_summary(self.recording, self.folder / SUMMARY)
 
@@ -155,18 +160,14 @@ class RunningSession:
 
     def _parts(self, made: ExitStack) -> None:
         """Start acquisition, actuator, decoder and recording, and tie them together."""
-        opening, limits = self.opening, Limits()
+        opening = self.opening
         self.folder.mkdir(parents=True, exist_ok=True)
-        scratch = self.folder / "running"
-        scratch.mkdir(exist_ok=True)
-        made.callback(shutil.rmtree, scratch, ignore_errors=True)
+        made.callback(shutil.rmtree, self.folder / "running", ignore_errors=True)
         source = devices.source_for(opening.source.kind, opening.source.given, self._home)
         acquisition = Acquisition(source)
         made.callback(acquisition.stop)
         info = acquisition.start()
-        actuator = ActuatorHost(self._driver(scratch), limits=limits, folder=scratch)
-        made.callback(actuator.close)
-        actuator.start()
+        actuator = self._actuator(made)
         decoder = evidence = None
         self._info = info
         if opening.decoder is not None:
@@ -178,7 +179,7 @@ class RunningSession:
             source=acquisition.reader(),
             watchdog=Watchdog(info, now_s=time.monotonic()),
             engine=engine,
-            interlock=Interlock(limits),
+            interlock=Interlock(Limits()),
             actuator=actuator,
             recorder=recorder,
             decoder=decoder,
@@ -208,6 +209,15 @@ class RunningSession:
             "versions": _versions(),
         }
         return Recorder.create(self.recording, info, said), Engine(self.plan)
+
+    def _actuator(self, made: ExitStack) -> ActuatorHost:
+        """The actuator's processes, off; each time in a folder of their own."""
+        scratch = self.folder / "running" / str(self._mends)
+        scratch.mkdir(parents=True, exist_ok=True)
+        host = ActuatorHost(self._driver(scratch), limits=Limits(), folder=scratch)
+        made.callback(host.close)
+        host.start()
+        return host
 
     def _driver(self, scratch: Path) -> MakeDriver:
         """The driver of the device; a sham arm moves the one that the study names."""
@@ -255,12 +265,39 @@ class RunningSession:
     def _tell(self, message: dict[str, Any]) -> None:
         if self._follower is not None:
             self._follower.follow(message)
+        self._look_after(message["at_s"])
         if message["at_s"] >= self._next_impedance_s and message["trial"]["kind"] == "waiting":
             self._next_impedance_s = message["at_s"] + IMPEDANCE_S
             self._worker.submit(self._measure_impedance)
         message["impedance"] = self._impedance
         message["frames"] = self.frames()
         self._on_message(message)
+
+    def _look_after(self, now_s: float) -> None:
+        """Have a part made anew whose process died; it is off until somebody arms again."""
+        parts = self._live.parts
+        broken = parts.actuator.fault(now_s) is not None or (
+            parts.decoder is not None and parts.decoder.fault() is not None
+        )
+        if broken and not self._mending and self._mends < MENDS_LIMIT:
+            self._mending, self._mends = True, self._mends + 1
+            self._worker.submit(self._mend)
+
+    def _mend(self) -> None:
+        """What is still broken is seen again with the next message."""
+        parts = self._live.parts
+        try:
+            actuator, decoder = parts.actuator, parts.decoder
+            if isinstance(actuator, ActuatorHost) and actuator.fault(time.monotonic()) is not None:
+                actuator.close()
+                self._live.replace(actuator=self._actuator(self._made))
+            if decoder is not None and decoder.fault() is not None and self._driving is not None:
+                self.use(self._driving)
+        except HaiheError:
+            # The interlock goes on saying what is wrong; a therapist reads it.
+            return
+        finally:
+            self._mending = False
 
     def _measure_impedance(self) -> None:
         """Ask the source, before the session begins; most amplifiers cannot tell."""

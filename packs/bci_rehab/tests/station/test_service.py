@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -268,3 +270,24 @@ def test_a_session_goes_on_after_its_station_was_killed(tmp_path: Path) -> None:
     recording = read_recording(tmp_path / said["folder"] / RECORDING)
     assert recording.damage is None
     assert recording.of(RecordKind.RESUMPTION)
+
+
+def test_an_actuator_whose_process_dies_is_there_again_and_off(here: Here) -> None:
+    said = opening(synthetic())
+    here.ask("open", **said)
+    pages = StandIn(here.home, said["session"])
+    assert pages.until(lambda message: message["patient_page"], within_s=10)
+    pages.order("arm")
+    assert pages.until(lambda message: message["actuator"]["armed"], within_s=10), pages.last
+    host, _stand_by = here.station._running._live.parts.actuator.pids
+    os.kill(host, signal.SIGKILL)
+    assert pages.until(lambda message: not message["actuator"]["armed"], within_s=10)
+    deadline = time.monotonic() + 20
+    while here.station._running._live.parts.actuator.pids[0] == host:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not pages.last["actuator"]["armed"]
+    pages.order("arm")
+    assert pages.until(lambda message: message["actuator"]["armed"], within_s=10), pages.last
+    pages.close()
+    here.ask("close", session=said["session"])
