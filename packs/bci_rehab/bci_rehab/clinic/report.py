@@ -91,7 +91,7 @@ def _about(session: TrainingSession, results: Results | None) -> Section:
             Fact(pgettext("number", "Session"), _session_words(session)),
             Fact(_("State"), str(session.get_state_display())),
             Fact(_("Begun"), words.instant(session.started_at)),
-            Fact(_("Ended"), words.instant(session.ended_at)),
+            Fact(pgettext("time", "Ended"), words.instant(session.ended_at)),
             Fact(_("Minutes"), words.number(results.minutes) if results else None),
             Fact(_("Source of the signal"), words.source_words(session.source)),
             Fact(_("Opened by"), words.named(session.opened_by)),
@@ -119,7 +119,7 @@ def _prescription(session: TrainingSession) -> Section:
     facts = [
         Fact(_("Kind of training"), str(given.get_modality_display())),
         Fact(_("Hand"), str(given.get_side_display())),
-        Fact(_("Sessions"), str(given.sessions)),
+        Fact(pgettext("prescription", "Sessions"), str(given.sessions)),
         Fact(_("Minutes a session"), str(given.minutes)),
         Fact(_("False triggers a minute at most"), words.number(given.false_triggers_per_min)),
         Fact(_("Prescribed by"), str(given.prescribed_by)),
@@ -129,10 +129,13 @@ def _prescription(session: TrainingSession) -> Section:
 
 def _decoder(session: TrainingSession) -> Section:
     decoder = session.decoder
-    if decoder is None:
+    drove = Fact(_("Decoders that drove, in order"), _drove(session.summary))
+    if decoder is None and not session.summary.get("decoders"):
         said = _("No decoder drove this session.")
         return Section(_("Decoder"), [Text(said)])
-    blocks: list[Block] = [Facts(_decoder_facts(decoder, session.summary.get("decoders")))]
+    if decoder is None:
+        return Section(_("Decoder"), [Facts([drove])])
+    blocks: list[Block] = [Facts([*_decoder_facts(decoder), drove])]
     if decoder.rejected_at is not None:
         who = {"who": decoder.rejected_by, "why": decoder.rejected_reason}
         said = _("Rejected since by %(who)s: %(why)s") % who
@@ -140,10 +143,16 @@ def _decoder(session: TrainingSession) -> Section:
     return Section(_("Decoder"), blocks)
 
 
-def _decoder_facts(decoder: DecoderVersion, drove: Sequence[str] | None) -> list[Fact]:
+def _drove(summary: Mapping[str, Any]) -> str | None:
+    """The hashes of the decoders that the recording names, shortened."""
+    if summary.get("decoders") is None:
+        return None
+    return ", ".join(one[:HASH_SHOWN] for one in summary["decoders"]) or _("none")
+
+
+def _decoder_facts(decoder: DecoderVersion) -> list[Fact]:
     accuracy = decoder.accuracy
     above = _("better than guessing") if decoder.is_above_chance else _("no better than guessing")
-    short = None if drove is None else ", ".join(one[:HASH_SHOWN] for one in drove) or _("none")
     return [
         Fact(_("Decoder"), f"{decoder}, {decoder.method}"),
         Fact(
@@ -158,7 +167,6 @@ def _decoder_facts(decoder: DecoderVersion, drove: Sequence[str] | None) -> list
         Fact(_("Accepted by"), words.named(decoder.accepted_by)),
         Fact(_("Accepted on"), words.instant(decoder.accepted_at)),
         Fact("SHA-256", decoder.sha256),
-        Fact(_("Decoders that drove, in order"), short),
     ]
 
 
@@ -202,7 +210,11 @@ def _runs(summary: Mapping[str, Any], results: Results) -> Table:
     )  # fmt: skip
     return Table(
         _("Runs"),
-        [Column(_("Run")), Column(_("Kind"), share=1.5), *(Column(t, True) for t in titles)],
+        [
+            Column(pgettext("session", "Run")),
+            Column(_("Kind"), share=1.5),
+            *(Column(t, True) for t in titles),
+        ],
         rows,
         _("No run was had"),
     )
@@ -355,7 +367,7 @@ def _stops(summary: Mapping[str, Any], results: Results | None) -> list[Block]:
         for stop in results.stops
     ]
     columns = [
-        Column(_("After"), True, 1.2), Column(_("Reason"), share=5),
+        Column(pgettext("session", "After"), share=1.2), Column(_("Reason"), share=5),
         Column(_("Actuator then"), share=1.6), Column(_("Off after"), True, 1.4),
     ]  # fmt: skip
     table = Table(_("Stops"), columns, rows, _("The actuator was never stopped."))
@@ -370,7 +382,7 @@ def _signal(results: Results | None) -> Section:
         return Section(title, [Text(_("No results were recorded."))])
     signal, decision, frames = results.signal, results.decision, results.frames
     lost = words.number(signal.get("lost_s"), "s", digits=2)
-    share = words.percent(results.lost_share)
+    share = words.percent(results.lost_share, digits=2)
     facts = [
         Fact(_("Stream"), signal.get("source") or None),
         Fact(_("Channels"), words.count(signal.get("channels"))),
@@ -398,7 +410,7 @@ def _notes(results: Results | None) -> Section:
     notes = results.notes if results else ()
     table = Table(
         _("Notes"),
-        [Column(_("After"), True, 0.7), Column(_("Note"), share=7)],
+        [Column(pgettext("session", "After"), share=0.8), Column(_("Note"), share=7)],
         [[words.number(note.get("at_s"), "s"), str(note["text"])] for note in notes],
         _("No notes"),
     )

@@ -120,10 +120,17 @@ def _story(report: Report) -> list[Flowable]:
 
 
 def _section(section: Section, report: Report) -> list[Flowable]:
-    story: list[Flowable] = [CondPageBreak(MIN_ROOM), _paragraph(section.title, "heading")]
+    story: list[Flowable] = [CondPageBreak(_room(section)), _paragraph(section.title, "heading")]
     for block in section.blocks:
         story += [*DRAWN[type(block)](block, report), Spacer(0, 2 * mm)]
     return story
+
+
+def _room(section: Section) -> float:
+    """What a heading needs below it, so that it does not stand alone at the foot of a page."""
+    first = section.blocks[0]
+    drawing = drawing_of(first, WIDTH) if isinstance(first, Chart) else None
+    return MIN_ROOM + (drawing.height if drawing is not None else 0)
 
 
 def _facts(block: Facts, report: Report) -> list[Flowable]:

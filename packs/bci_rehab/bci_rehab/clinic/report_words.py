@@ -24,15 +24,15 @@ def number(value: float | None, unit: str = "", *, digits: int = 1) -> str | Non
 
 def count(value: int | None) -> str | None:
     """A whole number."""
-    return None if value is None else str(value)
+    return None if value is None else f"{value:,}"
 
 
-def percent(share: float | None, error: float | None = None) -> str | None:
+def percent(share: float | None, error: float | None = None, *, digits: int = 1) -> str | None:
     """A share from 0 to 1 in percent, with its standard error if there is one."""
     if share is None:
         return None
-    spread = "" if error is None else f" ± {error * 100:.1f}"
-    return f"{share * 100:.1f}{spread} %"
+    spread = "" if error is None else f" ± {error * 100:.{digits}f}"
+    return f"{share * 100:.{digits}f}{spread} %"
 
 
 def instant(at: datetime | None) -> str | None:
@@ -71,9 +71,11 @@ def source_words(source: Mapping[str, Any]) -> str | None:
         return None
     kind = str(source.get("kind", ""))
     words = str(SOURCES.get(kind, kind))
-    name = "" if kind == "synthetic" else str(source.get("name", ""))
-    mark = f" ({pgettext('source', 'synthetic')})" if is_synthetic(source) else ""
-    return f"{words}: {name}{mark}" if name else f"{words}{mark}"
+    if kind == "synthetic":
+        return words
+    named = f"{words}: {source['name']}" if source.get("name") else words
+    mark = pgettext("source", "synthetic")
+    return f"{named} ({mark})" if is_synthetic(source) else named
 
 
 def actuator_words(actuator: Mapping[str, Any]) -> str | None:

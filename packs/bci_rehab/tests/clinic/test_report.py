@@ -93,7 +93,7 @@ def test_it_says_what_was_prescribed_done_and_achieved(
     assert (report.pseudonym, report.session) == ("P-0001", "Session 1 of 2")
     about = report.section("The session")
     assert facts(about)["Minutes"] == "30"
-    assert facts(about)["Source of the signal"] == "Synthetic patient (synthetic)"
+    assert facts(about)["Source of the signal"] == "Synthetic patient"
     assert "It says nothing of a person" in warnings(about)
     assert facts(report.section("Prescription"))["Kind of training"] == "Motor imagery"
     decoder = facts(report.section("Decoder"))
@@ -167,6 +167,30 @@ def test_a_change_is_held_against_what_matters(
     charts = [block for block in section.blocks if isinstance(block, Chart)]
     assert len(charts) == (len(values) > 1)
     assert all(c.band and (c.band.low, c.band.high) == (20, 25.25) for c in charts)
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "warned"),
+    [
+        (SYNTHETIC, "Synthetic patient", "synthetic"),
+        (
+            {"kind": "brainflow", "name": "BrainFlow synthetic board"},
+            "Amplifier: BrainFlow synthetic board (synthetic)",
+            "synthetic",
+        ),
+        ({"kind": "replay", "name": "day 3"}, "Recording played back: day 3", "played back"),
+        ({"kind": "brainflow", "name": "Cyton"}, "Amplifier: Cyton", ""),
+        ({}, None, ""),
+    ],
+)
+def test_a_signal_of_no_person_present_is_called_so(
+    clinic: Clinic, closed: TrainingSession, source: dict[str, Any], said: str, warned: str
+) -> None:
+    TrainingSession.objects.filter(pk=closed.pk).update(source=source)
+    about = english(clinic, closed).section("The session")
+    assert facts(about)["Source of the signal"] == said
+    assert warned in warnings(about)
+    assert bool(warnings(about)) == bool(warned)
 
 
 # --- what is missing -----------------------------------------------------------------------------
