@@ -39,7 +39,7 @@ SIDE, TOP, FOOT = 18 * mm, 16 * mm, 20 * mm
 WIDTH = A4[0] - 2 * SIDE
 CJK = "STSong-Light"
 LABEL_SHARE = 0.32
-MIN_ROOM = 32 * mm
+MIN_ROOM: float = 32 * mm
 # What Helvetica has no glyph for; of the rest of Latin-1 it has all.
 _FOREIGN = re.compile(r"[^\x20-\x7e\u00a0-\u00ff\u2013\u2014\u2026]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -130,7 +130,7 @@ def _room(section: Section) -> float:
     """What a heading needs below it, so that it does not stand alone at the foot of a page."""
     first = section.blocks[0]
     drawing = drawing_of(first, WIDTH) if isinstance(first, Chart) else None
-    return MIN_ROOM + (drawing.height if drawing is not None else 0)
+    return MIN_ROOM + (0.0 if drawing is None else float(drawing.height))
 
 
 def _facts(block: Facts, report: Report) -> list[Flowable]:
@@ -144,7 +144,7 @@ def _facts(block: Facts, report: Report) -> list[Flowable]:
         for fact in block.facts
     ]
     widths = [WIDTH * LABEL_SHARE, WIDTH * (1 - LABEL_SHARE)]
-    return [Grid(rows, colWidths=widths, style=_PLAIN)]
+    return [Grid(rows, colWidths=widths, style=_PLAIN, splitInRow=1)]
 
 
 def _text(block: Text, report: Report) -> list[Flowable]:
@@ -165,7 +165,7 @@ def _table(block: Table, report: Report) -> list[Flowable]:
     ]
     shares = sum(column.share for column in columns)
     widths = [WIDTH * column.share / shares for column in columns]
-    return [Grid([head, *body], colWidths=widths, repeatRows=1, style=_RULED)]
+    return [Grid([head, *body], colWidths=widths, repeatRows=1, style=_RULED, splitInRow=1)]
 
 
 def _chart(block: Chart, report: Report) -> list[Flowable]:

@@ -293,7 +293,7 @@ def test_notes_are_text_and_nothing_else(clinic: Clinic, closed: TrainingSession
 
 def test_long_reports_break_over_pages(clinic: Clinic, closed: TrainingSession) -> None:
     stops = [{**SUMMARY["stops"][0], "at_s": float(at)} for at in range(500)]
-    notes = [{"at_s": 1.0, "text": "很长的记录。" * 200}]
+    notes = [{"at_s": 1.0, "text": "很长的记录。" * 1_000}]
     TrainingSession.objects.filter(pk=closed.pk).update(
         summary={**SUMMARY, "stops": stops, "notes": notes}
     )
