@@ -98,7 +98,8 @@ def test_whoever_answers_nonsense_is_not_believed(installed: Installed, answer: 
     path = installed.context.socket
     path.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
+        with frames.reachable(path) as address:
+            server.bind(address)
         server.listen()
 
         def reply() -> None:
