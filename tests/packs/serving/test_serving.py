@@ -231,9 +231,8 @@ def test_a_second_one_is_refused_and_the_first_goes_on(context: ServiceContext) 
 
 def test_a_socket_that_a_dead_process_left_gives_way(context: ServiceContext) -> None:
     context.socket.parent.mkdir()
-    with socket.socket(socket.AF_UNIX) as dead:
-        with frames.reachable(context.socket) as address:
-            dead.bind(address)
+    with socket.socket(socket.AF_UNIX) as dead, frames.reachable(context.socket) as address:
+        dead.bind(address)
 
     async def use(_service: Talking) -> None:
         await opened(context)
