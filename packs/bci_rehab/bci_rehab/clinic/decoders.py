@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from bci_rehab.clinic import sessions, station
+from bci_rehab.clinic.errors import DecoderAtChance, DecoderNotAccepted, FitGone, SessionOpen
 from bci_rehab.clinic.models import DecoderVersion, Patient, TrainingSession
-from bci_rehab.errors import DecoderAtChance, DecoderNotAccepted, FitGone, SessionOpen
 from haihe.packs.pages import (
     MissingRecord,
     Principal,

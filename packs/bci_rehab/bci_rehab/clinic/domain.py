@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bci_rehab.errors import IntakeIncomplete, ScoreImpossible
+from bci_rehab.clinic.errors import IntakeIncomplete, ScoreImpossible
 from haihe.packs import gettext_noop
 
 

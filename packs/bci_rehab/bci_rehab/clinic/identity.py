@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from bci_rehab.errors import IdentitySealed
+from bci_rehab.clinic.errors import IdentitySealed
 from haihe.packs.pages import secret_from_home
 
 KEY_FILE = "bci_rehab_identity"

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from bci_rehab.clinic import domain
 from bci_rehab.clinic.domain import Modality
-from bci_rehab.errors import ModalityNotLive, PlanImpossible
+from bci_rehab.clinic.errors import ModalityNotLive
+from bci_rehab.errors import PlanImpossible
 from bci_rehab.session.plan import SegmentKind, SessionPlan, Side, Task, Timings, segments_of
 
 TASKS = {Modality.MOTOR_IMAGERY: Task.IMAGERY, Modality.ATTEMPTED_MOVEMENT: Task.ATTEMPT}

@@ -19,6 +19,13 @@ from bci_rehab.clinic.domain import (
     change_of,
     check_score,
 )
+from bci_rehab.clinic.errors import (
+    ConsentMissing,
+    Contraindicated,
+    IntakeMissing,
+    PatientClosed,
+    PrescriptionActive,
+)
 from bci_rehab.clinic.identity import Identity, seal, unseal
 from bci_rehab.clinic.models import (
     Consent,
@@ -29,13 +36,6 @@ from bci_rehab.clinic.models import (
     Prescription,
 )
 from bci_rehab.clinic.models import Identity as IdentityRow
-from bci_rehab.errors import (
-    ConsentMissing,
-    Contraindicated,
-    IntakeMissing,
-    PatientClosed,
-    PrescriptionActive,
-)
 from haihe.packs.pages import (
     MissingRecord,
     Organisation,

@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from bci_rehab.clinic import decoders, sessions, station
+from bci_rehab.clinic.errors import DecoderNotAccepted
 from bci_rehab.clinic.models import DecoderVersion, Patient, TrainingSession
 from bci_rehab.clinic.planning import longest_s
 from bci_rehab.clinic.results import results_of
@@ -23,7 +24,6 @@ from bci_rehab.clinic.session_forms import (
     actuator_words,
     source_words,
 )
-from bci_rehab.errors import DecoderNotAccepted
 from bci_rehab.session.plan import SessionPlan
 from haihe.packs.pages import (
     Request,

@@ -16,9 +16,7 @@ from django.db.models import QuerySet
 
 from bci_rehab.clinic import services, station
 from bci_rehab.clinic.domain import Modality, Side
-from bci_rehab.clinic.models import Consent, DecoderVersion, Patient, Prescription, TrainingSession
-from bci_rehab.clinic.planning import plan_for
-from bci_rehab.errors import (
+from bci_rehab.clinic.errors import (
     DecoderNotAccepted,
     NothingPrescribed,
     PatientClosed,
@@ -26,6 +24,8 @@ from bci_rehab.errors import (
     SessionOpen,
     StationHolds,
 )
+from bci_rehab.clinic.models import Consent, DecoderVersion, Patient, Prescription, TrainingSession
+from bci_rehab.clinic.planning import plan_for
 from haihe.packs.pages import (
     MissingRecord,
     Person,

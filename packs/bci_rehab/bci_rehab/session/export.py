@@ -87,7 +87,8 @@ def stretch_of(recording: Recording) -> Stretch:
         arrived_s = [block.host_s for block in run.blocks]
         ends = [length + block.end - run.blocks[0].first for block in run.blocks]
         for at_s, lasts_s, label in _happenings(run.records):
-            onset = float(np.interp(at_s, arrived_s, ends))
+            # What came after the last block is set on its last sample.
+            onset = min(float(np.interp(at_s, arrived_s, ends)), ends[-1] - 1.0)
             marks.append(Mark(onset_s=onset / rate_hz, lasts_s=lasts_s, label=label))
         parts.append(joined)
         length += len(joined)

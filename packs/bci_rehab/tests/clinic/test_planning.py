@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from bci_rehab.clinic.domain import Modality
 from bci_rehab.clinic.domain import Side as TrainedSide
+from bci_rehab.clinic.errors import ModalityNotLive
 from bci_rehab.clinic.planning import longest_s, plan_for
-from bci_rehab.errors import ModalityNotLive, PlanImpossible
+from bci_rehab.errors import PlanImpossible
 from bci_rehab.session.plan import SessionPlan, Side
 from hypothesis import given
 from hypothesis import strategies as st

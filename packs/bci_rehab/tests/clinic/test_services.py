@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 from bci_rehab.clinic import services
 from bci_rehab.clinic.domain import QUESTIONS, SCALES, Modality, Side, blocked_by, change_of
-from bci_rehab.clinic.identity import seal, unseal
-from bci_rehab.clinic.models import Consent, Patient, Prescription
-from bci_rehab.errors import (
+from bci_rehab.clinic.errors import (
     ConsentMissing,
     Contraindicated,
     IdentitySealed,
@@ -21,6 +19,8 @@ from bci_rehab.errors import (
     PrescriptionActive,
     ScoreImpossible,
 )
+from bci_rehab.clinic.identity import seal, unseal
+from bci_rehab.clinic.models import Consent, Patient, Prescription
 from clinic_people import (
     IDENTITY,
     NO_TO_ALL,

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 from bci_rehab.clinic import decoders, services, sessions
-from bci_rehab.clinic.models import DecoderVersion, Patient, TrainingSession
-from bci_rehab.clinic.sessions import Setting
-from bci_rehab.errors import (
+from bci_rehab.clinic.errors import (
     ConsentMissing,
     Contraindicated,
     DecoderAtChance,
@@ -22,6 +20,8 @@ from bci_rehab.errors import (
     SessionOpen,
     StationHolds,
 )
+from bci_rehab.clinic.models import DecoderVersion, Patient, TrainingSession
+from bci_rehab.clinic.sessions import Setting
 from clinic_people import NO_TO_ALL, SIGNED, Clinic, make_clinic
 from django.db import IntegrityError, transaction
 from fake_station import ACCURACY, FIT, HAND, SUMMARY, SYNTHETIC, FakeStation

@@ -166,3 +166,11 @@ def test_bids_is_read_back_with_its_events_and_sidecars(tmp_path):
     assert (root / "dataset_description.json").exists()
     assert list(root.rglob("*_events.tsv"))
     assert list(root.rglob("*_channels.tsv"))
+
+
+def test_what_came_after_the_last_block_lies_on_its_last_sample(tmp_path):
+    recorder = session(tmp_path / "r")
+    recorder.append(RecordKind.STOP, {"reason": "session_ended", "off_s": None}, at_s=HOST_S + 60)
+    recorder.close()
+    stretch = stretch_of(read_recording(tmp_path / "r"))
+    assert labels(stretch.marks)["stop/session_ended"] == (9.996, 0.0)
