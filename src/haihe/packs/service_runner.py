@@ -38,19 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pack", required=True, help="name of an installed pack, or its folder")
     parser.add_argument("--service", required=True, help="its name in the manifest")
     parser.add_argument("--tied", action="store_true", help="end with the standard input")
+    parser.add_argument("--here", action="store_true", help="with this very interpreter")
     options = parser.parse_args(arguments)
     configure_logs(load_settings())
     if options.tied:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        return run_service(find_pack(options.pack), options.service)
+        return run_service(find_pack(options.pack), options.service, here=options.here)
     except HaiheError as error:
         sys.stderr.write(f"{error.code}: {error}\n")
         return REFUSED
 
 
-def run_service(source: PackSource, name: str) -> int:
-    """Run a service of a pack here, or in the pack's environment, until it is told to end.
+def run_service(source: PackSource, name: str, *, here: bool = False) -> int:
+    """Run a service of a pack, in the pack's environment if it has one, until it is told to end.
+
+    With ``here`` it runs with the libraries of this interpreter, wherever that is.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def run_service(source: PackSource, name: str) -> int:
     """
     rule, context = rule_of(source, name), context_of(source, name)
     environment = environment_of(source, load_settings().environments_folder)
-    if environment is not None:
+    if environment is not None and not here:
         enter(environment, ["-m", MODULE, "--pack", reference(source), "--service", name])
     try:
         make = source.load_object(rule.entry)

@@ -22,7 +22,7 @@ from bci_rehab.station.opening import RECORDING, SUMMARY
 from bci_rehab.station.service import make
 from bci_rehab.station.stand_in import StandIn
 
-from haihe.packs import HaiheError, ServiceContext, serve
+from haihe.packs import HaiheError, ServiceContext, frames, serve
 
 OUTLET = Path(__file__).with_name("station_outlet.py")
 # Everything but the threshold's rest, in seconds; real time throughout.
@@ -217,13 +217,11 @@ def test_a_closed_page_stops_the_hand_and_a_patient_gives_no_orders(here: Here) 
     assert pages.until(lambda message: not message["actuator"]["armed"], within_s=10)
     assert pages.last["actuator"]["last_stop"]["reason"] == "page_closed"
     pages.close()
-    patient = StandIn(here.home, said["session"])
-    patient._therapist, kept = patient._patient, patient._therapist
-    patient.order("arm")
-    time.sleep(0.3)
-    assert not patient.last["actuator"]["armed"]
-    patient._therapist = kept
-    patient.close()
+    again = StandIn(here.home, said["session"])
+    assert again.until(lambda message: message["patient_page"], within_s=10)
+    again._patient.sendall(frames.frame({"what": "order", "order": "arm", "text": "", "id": 0}))
+    assert not again.until(lambda message: message["actuator"]["armed"], within_s=0.5)
+    again.close()
     here.ask("close", session=said["session"])
 
 
