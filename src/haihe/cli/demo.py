@@ -32,7 +32,7 @@ from haihe.data import services as data
 from haihe.data.domain import UsagePolicy
 from haihe.data.errors import SameContent
 from haihe.data.models import Agreement, Dataset
-from haihe.evidence import services as evidence
+from haihe.evidence.inspection import verify_entries
 from haihe.kernel.clock import now
 from haihe.kernel.days import local_day
 from haihe.kernel.errors import Unavailable
@@ -166,7 +166,7 @@ class Demo:
         evaluation = self._evaluation(job)
         self._accept_scenario(evaluation)
         after = self._indicator()
-        head = evidence.verify_log()
+        head = verify_entries()
         audit = ledger.audit(CONSOLE)
         self.say(
             _("evidence"),
