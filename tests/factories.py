@@ -22,7 +22,7 @@ def make_credit_code() -> str:
 def make_person(email: str = "", *, roles: tuple[str, ...] = ()) -> Person:
     """Somebody, with platform roles if given."""
     email = email or f"person{next(_numbers)}@example.test"
-    person = Person.objects.create_user(email, None, name=email.partition("@")[0])
+    person = services.create_person(email=email, name=email.partition("@")[0])
     for role in roles:
         PlatformGrant.objects.create(person=person, role=role)
     return person

@@ -64,6 +64,9 @@ def test_roles_are_the_owners_to_give(ann: Person, bob: Person, stranger: Person
     assert Membership.objects.get(person=bob).role == "member"
     assert call(ann, "PUT", path, {"role": "manager"}).json()["role"] == "manager"
     assert call(ann, "PUT", path, {"role": "boss"}).status_code == 422
+    half = {"role": "member", "duties": ["nonsense"]}
+    assert call(ann, "PUT", path, half).status_code == 422
+    assert call(ann, "PUT", path, {"role": "manager"}).json()["role"] == "manager"
     assert call(ann, "DELETE", path).status_code == 204
     assert call(ann, "DELETE", path).status_code == 404
     last = call(ann, "DELETE", f"{FIRM}/members/{ann.pk}")

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord
 from haihe.kernel.ids import new_id
@@ -80,11 +81,11 @@ def test_one_reads_ones_own_memberships(firm: Organisation, ann: Person) -> None
 
 def test_an_owner_gives_roles_and_it_is_logged(firm: Organisation, ann: Person) -> None:
     bob = make_member(firm, "member")
-    services.change_role(of(ann), "firm", bob.person_id, "manager")
+    services.change_member(of(ann), "firm", bob.person_id, role="manager")
     assert Membership.objects.get(person_id=bob.person_id).role == Role.MANAGER
     [entry] = logged("membership.changed")
     assert entry.data == {"person": str(bob.person_id), "role": "manager", "duties": []}
-    services.change_role(of(ann), "firm", bob.person_id, "manager")
+    services.change_member(of(ann), "firm", bob.person_id, role="manager")
     assert len(logged("membership.changed")) == 1
 
 
@@ -108,11 +109,24 @@ def test_an_owner_entrusts_members_with_duties_that_packs_have(
     assert not services.principal_of(Person.objects.get(pk=bob.person_id)).duties
 
 
+def test_a_role_and_duties_change_together_or_not_at_all(firm: Organisation, ann: Person) -> None:
+    bob = make_member(firm, "member")
+    with pytest.raises(InvalidField):
+        services.change_member(of(ann), "firm", bob.person_id, role="manager", duties=["nonsense"])
+    assert Membership.objects.get(person_id=bob.person_id).role == Role.MEMBER
+    both = {"role": "manager", "duties": ["bci_rehab.therapist"]}
+    changed = services.change_member(of(ann), "firm", bob.person_id, **both)
+    assert (changed.role, changed.duties) == ("manager", ["bci_rehab.therapist"])
+    kept = services.change_member(of(ann), "firm", bob.person_id, role="member")
+    assert kept.duties == ["bci_rehab.therapist"], "duties that are not given stay"
+    assert len(logged("membership.entrusted")) == 1
+
+
 @pytest.mark.parametrize("role", ["manager", "member", "auditor"])
 def test_who_is_no_owner_manages_no_members(firm: Organisation, ann: Person, role: str) -> None:
     bob = make_member(firm, role)
     with pytest.raises(NotAllowed):
-        services.change_role(bob, "firm", bob.person_id, "owner")
+        services.change_member(bob, "firm", bob.person_id, role="owner")
     with pytest.raises(NotAllowed):
         services.remove_member(bob, "firm", ann.pk)
     assert firm.memberships.count() == 2
@@ -127,7 +141,7 @@ def test_the_owner_of_another_organisation_manages_no_members(firm: Organisation
 
 def test_the_last_owner_stays_one(firm: Organisation, ann: Person) -> None:
     with pytest.raises(LastOwner):
-        services.change_role(of(ann), "firm", ann.pk, "member")
+        services.change_member(of(ann), "firm", ann.pk, role="member")
     with pytest.raises(LastOwner):
         services.remove_member(of(ann), "firm", ann.pk)
     bob = make_member(firm, "owner")
@@ -138,10 +152,10 @@ def test_the_last_owner_stays_one(firm: Organisation, ann: Person) -> None:
 
 def test_a_role_or_member_that_is_not_there_is_named(firm: Organisation, ann: Person) -> None:
     with pytest.raises(InvalidField):
-        services.change_role(of(ann), "firm", ann.pk, "boss")
+        services.change_member(of(ann), "firm", ann.pk, role="boss")
     for wrong in (new_id(), "no-id"):
         with pytest.raises(MissingRecord):
-            services.change_role(of(ann), "firm", wrong, "member")
+            services.change_member(of(ann), "firm", wrong, role="member")
         with pytest.raises(MissingRecord):
             services.remove_member(of(ann), "firm", wrong)
 
@@ -237,6 +251,40 @@ def test_an_invitation_ends_by_time_and_by_withdrawal(
     assert firm.memberships.count() == 1
     with pytest.raises(MissingRecord):
         services.revoke_invitation(of(ann), "firm", new.pk)
+
+
+def test_who_is_removed_does_not_come_back_by_an_invitation_of_their_own(
+    firm: Organisation, ann: Person
+) -> None:
+    manager = make_member(firm, "manager")
+    _, theirs = services.invite(manager, "firm", role="manager")
+    kept, _ = services.invite(of(ann), "firm", role="member")
+    services.remove_member(of(ann), "firm", manager.person_id)
+    with pytest.raises(DeadInvitation, match="withdrawn"):
+        services.accept_invitation(of(make_person()), theirs)
+    assert list(services.open_invitations(of(ann), "firm")) == [kept]
+    assert [e.data["role"] for e in logged("invitation.made")] == ["manager", "member"]
+    [withdrawn] = logged("invitation.withdrawn")
+    assert withdrawn.actor == f"person:{ann.pk}"
+
+
+def test_only_an_open_invitation_opens_sign_up(
+    firm: Organisation, ann: Person, client: Client, watch: Watch
+) -> None:
+    closed = "Accounts are by invitation"
+    assert closed in client.get("/accounts/signup/").text
+    invitation, secret = services.invite(of(ann), "firm", role="member")
+    client.get(f"/invitations/{secret}")
+    assert closed not in client.get("/accounts/signup/").text
+    services.revoke_invitation(of(ann), "firm", invitation.pk)
+    assert closed in client.get("/accounts/signup/").text
+    signed_up = {
+        "email": "bob@example.test",
+        "password1": "a long enough password",
+        "password2": "a long enough password",
+    }
+    client.post("/accounts/signup/", signed_up)
+    assert not Person.objects.filter(email="bob@example.test").exists()
 
 
 def test_an_invitation_is_withdrawn_by_its_own_organisation(

@@ -13,16 +13,12 @@ from haihe.policy.domain import ACTIONS, PlatformRole, Principal, Resource, Role
 Rule = Callable[[Principal, Resource], bool]
 
 
-def anybody(p: Principal, r: Resource) -> bool:
-    return True
+def nobody(p: Principal, r: Resource) -> bool:
+    return p.id is None
 
 
 def published(p: Principal, r: Resource) -> bool:
     return r.public
-
-
-def signed_in(p: Principal, r: Resource) -> bool:
-    return p.id is not None
 
 
 def oneself(p: Principal, r: Resource) -> bool:
@@ -30,27 +26,19 @@ def oneself(p: Principal, r: Resource) -> bool:
 
 
 def member(*roles: Role) -> Rule:
-    return lambda p, r: (
-        p.id is not None
-        and any(org == r.organisation and role in roles for org, role in p.memberships)
-    )
+    return lambda p, r: any((r.organisation, role) in p.memberships for role in roles)
 
 
 def party(*roles: Role) -> Rule:
-    return lambda p, r: (
-        p.id is not None and any(org in r.parties and role in roles for org, role in p.memberships)
-    )
+    return lambda p, r: any(org in r.parties and role in roles for org, role in p.memberships)
 
 
 def entrusted(*duties: str) -> Rule:
-    return lambda p, r: (
-        p.id is not None
-        and any((r.organisation, f"bci_rehab.{duty}") in p.duties for duty in duties)
-    )
+    return lambda p, r: any((r.organisation, f"bci_rehab.{duty}") in p.duties for duty in duties)
 
 
-def platform(role: PlatformRole) -> Rule:
-    return lambda p, r: p.id is not None and role in p.platform_roles
+def platform(*roles: PlatformRole) -> Rule:
+    return lambda p, r: any(role in p.platform_roles for role in roles)
 
 
 def both(*rules: Rule) -> Rule:
@@ -68,8 +56,8 @@ officer, operator, auditor = map(platform, PlatformRole)
 treats, attends = entrusted("therapist"), entrusted("therapist", "technician")
 
 RULES: dict[tuple[Rule, ...], str] = {
-    (anybody,): "plan.read indicator.read scheme.read centre.read pack.read evidence.list",
-    (signed_in,): "organisation.list organisation.read organisation.create invitation.accept",
+    (neither(),): "plan.read indicator.read scheme.read centre.read pack.read evidence.list",
+    (neither(nobody),): "organisation.list organisation.read organisation.create invitation.accept",
     (oneself,): "token.manage person.update",
     (belongs, operator, auditor): "organisation.read_members",
     (belongs, auditor): "account.read",
@@ -88,8 +76,8 @@ RULES: dict[tuple[Rule, ...], str] = {
     (officer,): "plan.import scheme.manage voucher.pay",
     (officer, operator, auditor): "ledger.audit",
     (both(officer, neither(oneself, belongs)),): "voucher.review scenario.accept",
-    (operator,): "organisation.verify platform.grant_role evidence.rotate_key system.manage "
-    "account.deposit",
+    (operator,): "organisation.verify evidence.rotate_key system.manage account.deposit",
+    (both(operator, neither(oneself)),): "platform.grant_role",
     (operator, auditor): "system.read evidence.verify",
     (auditor,): "evidence.export",
     (attends,): "bci_rehab.list_patients bci_rehab.read_patient bci_rehab.write_note "
@@ -103,10 +91,9 @@ PERMITS = {name: rules for rules, names in RULES.items() for name in names.split
 
 
 def permits(principal: Principal, action: str, resource: Resource) -> bool:
-    """Whether the rules permit ``action``; the platform's own processes may everything."""
-    if principal.system:
+    """Whether the rules permit ``action``."""
+    if principal.system:  # the platform's own processes
         return True
-    scoped = principal.id is not None and principal.scopes is not None
-    if scoped and ACTIONS.actions[action].scope not in principal.scopes:  # type: ignore[operator]
+    if principal.scopes is not None and ACTIONS.actions[action].scope not in principal.scopes:
         return False
     return any(rule(principal, resource) for rule in PERMITS[action])

@@ -16,6 +16,7 @@ from pytest_django import Settings
 from tools import messages
 
 from haihe.parties.models import Person
+from haihe.parties.services import create_person
 from haihe.portal.loader import Compiler
 
 PASSWORD = "a long enough password"
@@ -52,12 +53,8 @@ def render(rf: RequestFactory) -> Render:
 @pytest.fixture
 def person(db: None, settings: Settings) -> Person:
     """Somebody with a password, cheap to check, and a confirmed address."""
-    from allauth.account.models import EmailAddress
-
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    person = Person.objects.create_user("ann@example.test", PASSWORD, name="Ann")
-    EmailAddress.objects.create(user=person, email=person.email, verified=True, primary=True)
-    return person
+    return create_person(email="ann@example.test", name="Ann", password=PASSWORD)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/ready", http.ready),
     path("metrics", http.metrics),
     path("api/v1/", api.urls),
+    path("accounts/email/", people.EmailView.as_view(), name="account_email"),
     path("accounts/", include("allauth.urls")),
     path("i18n/setlang/", people.set_language, name="set_language"),
     path("", include("haihe.portal.urls")),

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from haihe.kernel.texts import spoken
 
 KINDS: Mapping[str, str | Promise] = {
+    "account.deposited": _("Deposit recorded"),
     "account.mapped": _("Account of a person set"),
     "account.unmapped": _("Account of a person dropped"),
     "agent.enrolled": _("Agent joined"),
@@ -42,6 +43,8 @@ KINDS: Mapping[str, str | Promise] = {
     "dataset.withdrawn": _("Dataset withdrawn"),
     "evaluation.recorded": _("Evaluation recorded"),
     "evidence.key_rotated": _("Signing key replaced"),
+    "invitation.made": _("Invitation made"),
+    "invitation.withdrawn": _("Invitation withdrawn"),
     "job.cancel_requested": _("Cancelling of a job asked for"),
     "job.metered": _("Job metered"),
     "job.moved": _("Job moved to another pool"),
@@ -63,6 +66,7 @@ KINDS: Mapping[str, str | Promise] = {
     "organisation.updated": _("Organisation updated"),
     "organisation.verified": _("Organisation verified"),
     "pack.checked": _("Pack checked"),
+    "person.email_confirmed": _("Address of a person confirmed"),
     "plan.imported": _("Plan imported"),
     "platform.role_granted": _("Platform role granted"),
     "platform.role_revoked": _("Platform role taken away"),

@@ -16,7 +16,10 @@ from haihe.parties import languages
 from haihe.parties.domain import PERSON_NAME_LENGTH
 from haihe.parties.errors import AccountExists, ProviderUnavailable, UnverifiedEmail
 from haihe.parties.models import Person
+from haihe.parties.services import is_invited
 
+# The id of the invitation whose link this visitor opened.
+INVITED = "invitation"
 # OpenID Connect Core 1.0 section 5.1 asks for a boolean; some providers send it as text.
 VERIFIED = (True, "true")
 
@@ -26,7 +29,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Whether this visitor may create an account."""
-        return load_settings().sign_up == "open" or "invitation" in request.session
+        if load_settings().sign_up == "open":
+            return True
+        invitation_id = request.session.get(INVITED)
+        return invitation_id is not None and is_invited(invitation_id)
 
     def post_login(self, request: HttpRequest, user: Person, **kwargs: Any) -> HttpResponseBase:
         """Greet somebody in the language that they chose, and go on in it."""

@@ -178,10 +178,8 @@ def list_members(request: Request, slug: str) -> list[MemberOut]:
 @router.put("/organisations/{slug}/members/{person_id}", response=MemberOut)
 def change_role(request: Request, slug: str, person_id: str, body: RoleIn) -> MemberOut:
     """Give a member another role, or other duties."""
-    membership = services.change_role(request.principal, slug, person_id, body.role)
-    if body.duties is not None:
-        membership = services.entrust(request.principal, slug, person_id, body.duties)
-    return _member(membership)
+    changed = services.change_member(request.principal, slug, person_id, **body.dict())
+    return _member(changed)
 
 
 @router.delete("/organisations/{slug}/members/{person_id}", response={204: None})

@@ -11,7 +11,7 @@ from haihe.kernel.pagination import DEFAULT_LIMIT, paginate
 from haihe.kernel.terminal import AsJson, Yes, ask_consent, show_record, show_rows
 from haihe.parties import services
 from haihe.parties.models import Organisation
-from haihe.policy.cli import CONSOLE, caller, person
+from haihe.policy.cli import caller, person
 
 org = typer.Typer(help="Organisations, members, invitations.", no_args_is_help=True)
 token = typer.Typer(help="API tokens of the person named by --as.", no_args_is_help=True)
@@ -175,6 +175,14 @@ def create_person(
     show_record({"id": created.pk, "email": created.email, "name": created.name}, as_json=as_json)
 
 
+@people.command("confirm")
+def confirm_email(email: str, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Vouch that an address is that of the person who signs in with it, where no mail is sent."""
+    ask_consent([_("Confirm that {email} is this person's own.").format(email=email)], yes=yes)
+    confirmed = services.confirm_email(caller(), email=email)
+    show_record({"email": confirmed.email, "confirmed": True}, as_json=as_json)
+
+
 @people.command("grant")
 def grant_platform_role(
     email: str,
@@ -202,7 +210,7 @@ def list_platform_roles(as_json: AsJson = False) -> None:
     show_rows(
         [
             {"email": g.person.email, "name": g.person.name, "role": g.role}
-            for g in services.platform_grants(CONSOLE)
+            for g in services.platform_grants(caller())
         ],
         columns=["email", "name", "role"],
         as_json=as_json,

@@ -10,6 +10,7 @@ from haihe.kernel.errors import (
     Denied,
     Invalid,
     NotFound,
+    Refused,
     Unauthenticated,
     Unavailable,
     gettext_noop,
@@ -104,6 +105,29 @@ class UnverifiedEmail(Denied):
 
     provider: str
     email: str
+
+
+@dataclass(kw_only=True, eq=False)
+class UnverifiedAddress(Refused):
+    """A role was to go to an address of which nobody knows whose it is."""
+
+    code: ClassVar[str] = "parties.unverified_address"
+    template: ClassVar[str] = gettext_noop(
+        "Nobody has confirmed that {email} belongs to the person of this account. Have them "
+        "confirm it under their account, or do it on the machine: haihe people confirm {email}"
+    )
+
+    email: str
+
+
+@dataclass(kw_only=True, eq=False)
+class WeakPassword(Invalid):
+    """A password that is guessed too easily."""
+
+    code: ClassVar[str] = "parties.weak_password"
+    template: ClassVar[str] = gettext_noop("This password is refused: {reason}")
+
+    reason: str
 
 
 @dataclass(kw_only=True, eq=False)

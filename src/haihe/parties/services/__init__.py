@@ -5,11 +5,12 @@ What other domains call is named here, so that they need not know where it stand
 
 from haihe.parties.services.members import (
     accept_invitation,
-    change_role,
+    change_member,
     entrust,
     find_member,
     invitation_link,
     invite,
+    is_invited,
     look_at_invitation,
     members_of,
     memberships_of,
@@ -33,6 +34,7 @@ from haihe.parties.services.organisations import (
 from haihe.parties.services.people import (
     NewToken,
     choose_language,
+    confirm_email,
     create_person,
     create_token,
     find_self,
@@ -52,9 +54,10 @@ from haihe.parties.services.principals import (
 __all__ = [
     "NewToken",
     "accept_invitation",
-    "change_role",
+    "change_member",
     "check_may_create",
     "choose_language",
+    "confirm_email",
     "create_organisation",
     "create_person",
     "create_token",
@@ -67,6 +70,7 @@ __all__ = [
     "holdings_of",
     "invitation_link",
     "invite",
+    "is_invited",
     "list_organisations",
     "look_at_invitation",
     "members_of",

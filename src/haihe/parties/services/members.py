@@ -51,19 +51,30 @@ def memberships_of(principal: Principal) -> QuerySet[Membership]:
     return person.memberships.select_related("organisation").order_by("-pk")
 
 
-def change_role(principal: Principal, slug: str, person_id: str | UUID, role: str) -> Membership:
-    """Give a member another role; the last owner stays one."""
+def change_member(
+    principal: Principal,
+    slug: str,
+    person_id: str | UUID,
+    *,
+    role: str,
+    duties: Iterable[str] | None = None,
+) -> Membership:
+    """Give a member another role, and other duties if these are given: both or neither.
+
+    The last owner stays one.
+    """
     organisation = find_organisation(principal, slug)
     authorize(principal, "organisation.manage_members", organisation.resource())
-    role = check_role(role)
+    role, wanted = check_role(role), None if duties is None else check_duties(duties)
     with unit_of_work():
         membership = _membership(organisation, person_id)
-        if membership.role == role:
-            return membership
-        _keep_an_owner(membership)
-        membership.role = role
-        membership.save(update_fields=["role"])
-        _record_membership("membership.changed", principal, membership)
+        if membership.role != role:
+            _keep_an_owner(membership)
+            membership.role = role
+            membership.save(update_fields=["role"])
+            _record_membership("membership.changed", principal, membership)
+        if wanted is not None:
+            _set_duties(principal, membership, wanted)
     return membership
 
 
@@ -76,16 +87,15 @@ def entrust(
     wanted = check_duties(duties)
     with unit_of_work():
         membership = _membership(organisation, person_id)
-        if membership.duties == wanted:
-            return membership
-        membership.duties = wanted
-        membership.save(update_fields=["duties"])
-        _record_membership("membership.entrusted", principal, membership)
+        _set_duties(principal, membership, wanted)
     return membership
 
 
 def remove_member(principal: Principal, slug: str, person_id: str | UUID) -> None:
-    """Take a member out of an organisation; the last owner stays."""
+    """Take a member out of an organisation; the last owner stays.
+
+    Invitations that they made lead nowhere from now on, so that they do not come back by one.
+    """
     organisation = find_organisation(principal, slug)
     authorize(principal, "organisation.manage_members", organisation.resource())
     with unit_of_work():
@@ -93,6 +103,9 @@ def remove_member(principal: Principal, slug: str, person_id: str | UUID) -> Non
         _keep_an_owner(membership)
         _record_membership("membership.removed", principal, membership)
         membership.delete()
+        made = organisation.invitations.filter(invited_by=membership.person_id)
+        for invitation in made.filter(accepted_at=None, revoked_at=None):
+            _withdraw(principal, invitation)
 
 
 def invite(
@@ -114,6 +127,7 @@ def invite(
             invited_by_id=principal.person_id,
             expires_at=now() + INVITATION_LIFE,
         )
+        _record_invitation("invitation.made", principal, invitation)
     return invitation, secret
 
 
@@ -136,11 +150,10 @@ def revoke_invitation(principal: Principal, slug: str, invitation_id: str | UUID
     organisation = find_organisation(principal, slug)
     authorize(principal, "organisation.invite", organisation.resource())
     pk = parse_id(invitation_id, kind="invitation")
-    revoked = organisation.invitations.filter(pk=pk, accepted_at=None, revoked_at=None).update(
-        revoked_at=now()
-    )
-    if not revoked:
-        raise MissingRecord(kind="invitation", id=str(pk))
+    with unit_of_work():
+        invitation = organisation.invitations.filter(pk=pk, accepted_at=None).first()
+        if invitation is None or not _withdraw(principal, invitation):
+            raise MissingRecord(kind="invitation", id=str(pk))
 
 
 def look_at_invitation(secret: str) -> Invitation:
@@ -159,6 +172,12 @@ def look_at_invitation(secret: str) -> Invitation:
     if invitation.expires_at <= now():
         raise DeadInvitation(reason="expired")
     return invitation
+
+
+def is_invited(invitation_id: str) -> bool:
+    """Whether an invitation whose link somebody opened may still be accepted."""
+    rows = Invitation.objects.filter(pk=parse_id(invitation_id, kind="invitation"))
+    return rows.filter(accepted_at=None, revoked_at=None, expires_at__gt=now()).exists()
 
 
 def accept_invitation(principal: Principal, secret: str) -> Membership:
@@ -181,6 +200,25 @@ def accept_invitation(principal: Principal, secret: str) -> Membership:
     return membership
 
 
+def _withdraw(principal: Principal, invitation: Invitation) -> bool:
+    """Make an invitation's link lead nowhere; False if it does already."""
+    rows = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
+    if not rows.update(revoked_at=now()):
+        return False
+    _record_invitation("invitation.withdrawn", principal, invitation)
+    return True
+
+
+def _record_invitation(kind: str, principal: Principal, invitation: Invitation) -> None:
+    record(
+        kind,
+        subject=f"organisation:{invitation.organisation_id}",
+        actor=principal,
+        data={"invitation": str(invitation.pk), "role": str(invitation.role)},
+        parties=[invitation.organisation_id],
+    )
+
+
 def _membership(organisation: Organisation, person_id: str | UUID) -> Membership:
     pk = parse_id(person_id, kind="member")
     rows = organisation.memberships.select_related("person", "organisation")
@@ -188,6 +226,13 @@ def _membership(organisation: Organisation, person_id: str | UUID) -> Membership
     if found is None:
         raise MissingRecord(kind="member", id=str(pk))
     return found
+
+
+def _set_duties(principal: Principal, membership: Membership, wanted: list[str]) -> None:
+    if membership.duties != wanted:
+        membership.duties = wanted
+        membership.save(update_fields=["duties"])
+        _record_membership("membership.entrusted", principal, membership)
 
 
 def _keep_an_owner(membership: Membership) -> None:

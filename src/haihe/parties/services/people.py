@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.db.models import QuerySet
 
@@ -19,13 +22,14 @@ from haihe.kernel.work import unit_of_work
 from haihe.parties.domain import (
     PERSON_NAME_LENGTH,
     TOKEN_NAME_LENGTH,
+    check_email,
     check_line,
     check_platform_role,
     check_scopes,
     hash_token,
     new_token,
 )
-from haihe.parties.errors import BeyondToken, EmailTaken
+from haihe.parties.errors import BeyondToken, EmailTaken, UnverifiedAddress, WeakPassword
 from haihe.parties.models import ApiToken, Person, PlatformGrant
 from haihe.parties.services.organisations import PLATFORM
 from haihe.policy.domain import Principal, Resource
@@ -35,12 +39,42 @@ TOKEN_DAYS_LIMIT = 366
 
 
 def create_person(*, email: str, name: str, password: str | None = None) -> Person:
-    """Make an account on the machine itself, for ``haihe init`` and the demonstration."""
+    """Make an account on the machine itself, for ``haihe init`` and the demonstration.
+
+    Whoever is at the machine vouches for the address: roles may be given to it.
+
+    Raises
+    ------
+    EmailTaken, WeakPassword
+    """
+    address = check_email(email)
+    check_line(name, field="name", length=PERSON_NAME_LENGTH)
+    if password is not None:
+        _check_password(password, Person(email=address, name=name))
     try:
         with unit_of_work():
-            return Person.objects.create_user(email, password, name=name)
+            person = Person.objects.create_user(address, password, name=name)
+            EmailAddress.objects.create(user=person, email=address, verified=True, primary=True)
     except IntegrityError:
-        raise EmailTaken(email=email) from None
+        raise EmailTaken(email=address) from None
+    return person
+
+
+def confirm_email(principal: Principal, *, email: str) -> Person:
+    """Vouch that an address is that of the person who signs in with it.
+
+    For where no mail is sent: whoever signs up with an address has not shown that it is theirs.
+    """
+    person = _grantee(principal, email)
+    with unit_of_work():
+        address, _ = EmailAddress.objects.get_or_create(
+            user=person, email=person.email, defaults={"primary": True}
+        )
+        if not address.verified:
+            address.verified = True
+            address.save(update_fields=["verified"])
+            _record_person("person.email_confirmed", principal, person, email=person.email)
+    return person
 
 
 def find_self(principal: Principal) -> Person:
@@ -72,13 +106,21 @@ def choose_language(principal: Principal, language: str) -> Person:
 
 
 def grant_platform_role(principal: Principal, *, email: str, role: str) -> PlatformGrant:
-    """Give a person a role for the whole platform."""
-    authorize(principal, "platform.grant_role", PLATFORM)
-    person, role = _person(email), check_platform_role(role)
+    """Give a person a role for the whole platform. Nobody gives themselves one.
+
+    Raises
+    ------
+    UnverifiedAddress
+        If nobody confirmed that the address is that person's: else whoever signs up with the
+        address of another gets what is meant for them.
+    """
+    person, role = _grantee(principal, email), check_platform_role(role)
+    if not EmailAddress.objects.filter(user=person, email=person.email, verified=True).exists():
+        raise UnverifiedAddress(email=person.email)
     with unit_of_work():
         grant, granted = PlatformGrant.objects.get_or_create(person=person, role=role)
         if granted:
-            _record_platform_role("platform.role_granted", principal, person, role)
+            _record_person("platform.role_granted", principal, person, role=role)
     return grant
 
 
@@ -89,7 +131,7 @@ def revoke_platform_role(principal: Principal, *, email: str, role: str) -> None
     with unit_of_work():
         revoked, _ = person.platform_grants.filter(role=role).delete()
         if revoked:
-            _record_platform_role("platform.role_revoked", principal, person, role)
+            _record_person("platform.role_revoked", principal, person, role=role)
 
 
 def platform_grants(principal: Principal) -> QuerySet[PlatformGrant]:
@@ -155,8 +197,24 @@ def _self(principal: Principal, action: str) -> Person:
     return Person.objects.get(pk=principal.person_id)
 
 
-def _record_platform_role(kind: str, principal: Principal, person: Person, role: str) -> None:
-    record(kind, subject=f"person:{person.pk}", actor=principal, data={"role": role})
+def _record_person(kind: str, principal: Principal, person: Person, **data: str) -> None:
+    record(kind, subject=f"person:{person.pk}", actor=principal, data=data)
+
+
+def _check_password(password: str, person: Person) -> None:
+    """Refuse on the machine what the portal refuses."""
+    try:
+        validate_password(password, person)
+    except ValidationError as error:
+        raise WeakPassword(reason=" ".join(error.messages)) from None
+
+
+def _grantee(principal: Principal, email: str) -> Person:
+    """The person whom the caller may give a role."""
+    authorize(principal, "platform.grant_role", PLATFORM)
+    person = _person(email)
+    authorize(principal, "platform.grant_role", replace(PLATFORM, creator=person.pk))
+    return person
 
 
 def _known_language(language: str) -> str:

@@ -17,14 +17,13 @@ from haihe.kernel.export import export_asked, export_table
 from haihe.kernel.forms import shown_on
 from haihe.kernel.pagination import paginate
 from haihe.parties import services
+from haihe.parties.adapters import INVITED
 from haihe.parties.forms import InvitationForm, RoleForm
 from haihe.parties.models import Membership
 from haihe.parties.views.organisations import may, tabs
 from haihe.policy.http import Request
 
 MEMBER_COLUMNS = ("name", "email", "role", "since", "person_id")
-# Sign-up is open to whoever came by an invitation; see haihe.parties.adapters.
-INVITED = "invitation"
 
 
 @require_GET
@@ -54,9 +53,7 @@ def change(request: Request, slug: str, person_id: UUID) -> HttpResponse:
     form = RoleForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         with shown_on(form):
-            services.change_role(request.principal, slug, person_id, form.cleaned_data["role"])
-            if "duties" in form.cleaned_data:
-                services.entrust(request.principal, slug, person_id, form.cleaned_data["duties"])
+            services.change_member(request.principal, slug, person_id, **form.cleaned_data)
             text = _("The role of %(name)s was changed.")
             messages.success(request, text % {"name": membership.person})
             return redirect("parties:members", slug)

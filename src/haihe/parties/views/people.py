@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from allauth.account import views as allauth
+from allauth.account.adapter import get_adapter
 from django.contrib import messages
-from django.http import HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
@@ -92,6 +94,21 @@ def tokens(request: Request) -> HttpResponse:
         "as_of": at,
     }
     return render(request, "parties/tokens.html", context, status=form.status)
+
+
+class EmailView(allauth.EmailView):  # type: ignore[misc]
+    """One's addresses. Only a confirmed one becomes the address that people know one by.
+
+    django-allauth lets an unconfirmed address replace another unconfirmed one.
+    """
+
+    def _action_primary(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        address = self._get_email_address(request)
+        if address and not address.verified:
+            template = "account/messages/unverified_primary_email.txt"
+            get_adapter().add_message(request, messages.ERROR, template)
+            return None
+        return super()._action_primary(request, *args, **kwargs)
 
 
 @require_POST
