@@ -34,7 +34,7 @@ from haihe.cli.main import app
 from haihe.kernel import metrics
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.http import status_of
-from haihe.kernel.settings import HaiheSettings
+from haihe.kernel.settings import VARIABLES, HaiheSettings
 from haihe.kernel.terminal import EXIT_CODES, NO_CONSENT
 from haihe.policy.domain import ACTIONS
 from haihe.policy.services import policy_text
@@ -57,6 +57,13 @@ def settings_page() -> str:
         shown = "(empty)" if str(default) in ("", "**********") else f"`{default}`"
         text = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{name}` | `HAIHE_{name.upper()}` | {shown} | {text} |")
+    lines += [
+        "\n## Other variables\n",
+        "Any other variable whose name begins with `HAIHE_` is refused.\n",
+        "| variable | what it does |",
+        "|---|---|",
+        *(f"| `{name}` | {text} |" for name, text in VARIABLES.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ import pytest
 from django.test import RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from haihe.kernel.clock import now, use_clock
 from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord, StorageUnavailable
@@ -23,7 +26,14 @@ from haihe.kernel.export import EXPORT_ROWS, every_item, export_table
 from haihe.kernel.ids import check_slug, new_id, parse_id
 from haihe.kernel.models import OutboxEvent
 from haihe.kernel.pagination import paginate
-from haihe.kernel.settings import HaiheSettings, secret_from_home, without_password
+from haihe.kernel.settings import (
+    JOB_VARIABLES,
+    TEST_VARIABLES,
+    VARIABLES,
+    HaiheSettings,
+    secret_from_home,
+    without_password,
+)
 
 
 def test_ids_are_version_7_and_differ() -> None:
@@ -98,6 +108,55 @@ def test_an_unknown_setting_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HAIHE_CONFIG", str(file))
     with pytest.raises(ValueError, match="prot"):
         HaiheSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://x/y"),
+        ("DATABASE_URL", "postgresql://host"),
+        ("DATABASE_URL", "postgresql://host:port/db"),
+        ("EMAIL_URL", "smpt://mail.example"),
+        ("EMAIL_URL", "smtp:mail.example"),
+        ("EMAIL_URL", ""),
+        ("TIME_ZONE", "Mars/X"),
+        ("TIME_ZONE", "../etc/passwd"),
+        ("PUBLIC_URL", "haihe.example"),
+        ("PUBLIC_URL", "ftp://haihe.example"),
+        ("PUBLIC_URL", "https://"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"HAIHE_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        HaiheSettings()
+
+
+def test_a_variable_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAIHE_PORRT", "1")
+    with pytest.raises(SettingsError, match="HAIHE_PORRT"):
+        HaiheSettings()
+
+
+def test_a_settings_file_that_was_named_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAIHE_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(SettingsError, match="no such file"):
+        HaiheSettings()
+
+
+def test_every_variable_that_the_code_reads_is_in_a_table() -> None:
+    root = Path(__file__).parents[2]
+    sources = [*root.glob("src/**/*.py"), *root.glob("tools/*.py"), *root.glob("tests/**/*.py")]
+    named = {
+        name for path in sources for name in re.findall(r"HAIHE_[A-Z_]*[A-Z]\b", path.read_text())
+    }
+    known = {f"HAIHE_{name.upper()}" for name in HaiheSettings.model_fields}
+    known |= VARIABLES.keys() | JOB_VARIABLES | TEST_VARIABLES
+    assert named - known == {"HAIHE_PORRT"}
 
 
 def test_hosts_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:

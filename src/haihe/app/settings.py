@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy
@@ -157,7 +157,11 @@ def _database(url: str) -> dict[str, Any]:
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"pool": {"min_size": 0, "max_size": 16, "timeout": 20}},
+        "OPTIONS": {
+            # What libpq is told beyond that, such as sslmode=require.
+            **dict(parse_qsl(parts.query, strict_parsing=bool(parts.query))),
+            "pool": {"min_size": 0, "max_size": 16, "timeout": 20},
+        },
     }
 
 

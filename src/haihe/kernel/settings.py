@@ -2,7 +2,9 @@
 
 ``HAIHE_<NAME>`` wins over ``<name>`` in the file named by ``HAIHE_CONFIG`` (default
 ``haihe.toml`` in the working folder). Every field carries its description; ``haihe settings`` and
-the reference page print this table, and a test fails on a field without a description.
+the reference page print this table, and a test fails on a field without a description. What is
+wrong is refused at the start, a name that nobody knows too: a setting that is silently not there is
+found only when it is missed.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ import os
 import re
 import secrets
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -22,12 +27,32 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from haihe.kernel.errors import StorageUnavailable
 
 CONFIG_VARIABLE = "HAIHE_CONFIG"
+PREFIX = "HAIHE_"
+# What is no setting of an installation, and read from the environment all the same.
+VARIABLES: Mapping[str, str] = {
+    CONFIG_VARIABLE: "The TOML file with settings; it must be there.",
+    "HAIHE_AS": "E-mail address of the person for whom a command is run, as `--as`.",
+    "HAIHE_CLI_LANGUAGE": "Language of the command line, where it is not that of the terminal.",
+    "HAIHE_URL": "Address of the platform that an agent or the Python client calls.",
+    "HAIHE_TOKEN": "The token that the Python client shows.",
+    "HAIHE_CRASH_AT": "For tests: the point, as NAME:N, at which the process dies.",
+}
+# Told to a job by its back-end; a job may run the command line.
+JOB_VARIABLES = frozenset(
+    f"HAIHE_{name}"
+    for name in ("INPUTS", "OUTPUTS", "JOB_ID", "ATTEMPT_ID", "ARRAY_INDEX", "NODE_INDEX", "NODES")
+)
+TEST_VARIABLES = frozenset(
+    f"HAIHE_{name}"
+    for name in ("SHARED", "SEEDS", "TEST_HOME", "TEST_WORKERS", "SCREENSHOTS", "PICTURES")
+)
 MASK = "**********"
 
 
@@ -52,7 +77,7 @@ class HaiheSettings(BaseSettings):
 
     home: Path = Field(
         Path(".haihe"),
-        description="Folder for the database, keys, blobs, job folders and logs.",
+        description="Folder for the database, keys, blobs and job folders.",
     )
     environments: Path = Field(
         Path(),
@@ -138,6 +163,46 @@ class HaiheSettings(BaseSettings):
             return given
         return [host.strip() for host in given.split(",") if host.strip()]
 
+    @field_validator("database_url")
+    @classmethod
+    def check_database(cls, url: str) -> str:
+        """A PostgreSQL database with its name, or none."""
+        parts = _split(url)
+        if url and (parts.scheme not in ("postgres", "postgresql") or not parts.path.strip("/")):
+            raise ValueError("give postgresql://user:password@host:port/name, or nothing")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def check_public_url(cls, url: str) -> str:
+        """An address that a browser opens."""
+        parts = _split(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("give an address that begins with http:// or https://")
+        return url
+
+    @field_validator("email_url")
+    @classmethod
+    def check_email(cls, url: str) -> str:
+        """A way of mail that there is: else mail, and the links in it, would go to the output."""
+        parts = _split(url)
+        known = parts.scheme in ("smtp", "smtps", "file", "console")
+        if not known or (parts.scheme.startswith("smtp") and not parts.hostname):
+            raise ValueError(
+                "give smtp://user:password@host:port, smtps://..., file:... or console:"
+            )
+        return url
+
+    @field_validator("time_zone")
+    @classmethod
+    def check_time_zone(cls, name: str) -> str:
+        """A zone that this machine knows."""
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("give a zone of the tz database, such as Asia/Shanghai") from error
+        return name
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -148,9 +213,11 @@ class HaiheSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file over defaults."""
-        toml = TomlConfigSettingsSource(
-            settings_cls, Path(os.environ.get(CONFIG_VARIABLE, "haihe.toml"))
-        )
+        _refuse_unknown_variables()
+        named = os.environ.get(CONFIG_VARIABLE, "")
+        if named and not Path(named).exists():
+            raise SettingsError(f"{CONFIG_VARIABLE} names {named}, and there is no such file")
+        toml = TomlConfigSettingsSource(settings_cls, Path(named or "haihe.toml"))
         return init_settings, env_settings, toml
 
     @property
@@ -162,6 +229,25 @@ class HaiheSettings(BaseSettings):
         """Every setting by its name, as JSON, with each secret and password masked."""
         values = self.model_dump(mode="json")
         return {**values, **{name: without_password(values[name]) for name in _URLS}}
+
+
+def _refuse_unknown_variables() -> None:
+    """Refuse a variable that looks like a setting and is none."""
+    settings = {f"{PREFIX}{name.upper()}" for name in HaiheSettings.model_fields}
+    known = settings | VARIABLES.keys() | JOB_VARIABLES | TEST_VARIABLES
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingsError(
+            f"{', '.join(unknown)} names none of them; correct the name, or unset it"
+        )
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL whose port, if any, is a number."""
+    parts = urlsplit(url)
+    if parts.port == 0:
+        raise ValueError("give a port from 1 to 65535")
+    return parts
 
 
 _URLS = ("database_url", "email_url")
