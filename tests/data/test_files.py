@@ -20,6 +20,9 @@ from haihe.data.errors import (
     UnreadableFile,
     WrongEncoding,
 )
+from haihe.data.services import versions
+from haihe.evidence.errors import EntryTooLarge
+from haihe.evidence.models import EvidenceEntry
 from haihe.kernel.errors import FileTooLarge, HaiheError
 from haihe.kernel.settings import load_settings
 from tests.data.factories import CSV, make_dataset
@@ -164,6 +167,68 @@ def test_a_missing_file_on_this_machine_is_refused(holder: Side, tmp_path: Path)
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(UnreadableFile, match="no such file"):
             services.add_version_from_path(holder.member, dataset.slug, path)
+
+
+def test_a_column_that_turns_to_text_late_is_text(holder: Side) -> None:
+    rows = 20_000
+    content = "a,b\n" + "".join(f"{number},{number}\n" for number in range(rows)) + "x,0.5\n"
+    dataset = make_dataset(holder.organisation, holder.manager, content=content.encode())
+    version = dataset.versions.get()
+    assert version.rows == rows + 1
+    assert [column["type"] for column in version.columns] == ["String", "Float64"]
+    frame = services.read_frame(version)
+    assert frame.row(-1) == ("x", 0.5)
+    assert services.preview(holder.member, dataset.slug, 1, rows=1).row(0) == ("0", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"), [(b"a,b\n1,2\n\n3,4\n", 3), (b"a,b\n1,2\n\n", 3), (b"a,b\n\n1,2\n", 2)]
+)
+def test_a_blank_line_is_no_row(holder: Side, files: Path, content: bytes, line: int) -> None:
+    dataset = make_dataset(holder.organisation, holder.manager, content=None)
+    with pytest.raises(RaggedRows) as caught:
+        services.add_version(holder.member, dataset.slug, name="a.csv", pieces=[content])
+    assert (caught.value.line, caught.value.found) == (line, 0)
+
+
+def test_a_blank_line_in_a_single_column_is_an_empty_field(holder: Side) -> None:
+    dataset = make_dataset(holder.organisation, holder.manager, content=b"a\n1\n\n2\n")
+    version = dataset.versions.get()
+    assert version.rows == 3
+    assert version.columns == [{"name": "a", "type": "Int64", "nulls": 1}]
+
+
+def test_very_many_columns_are_logged_by_their_hash(holder: Side) -> None:
+    names = [f"column-{number}" for number in range(9_000)]
+    content = ",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n"
+    dataset = make_dataset(holder.organisation, holder.manager, content=content.encode())
+    [entry] = EvidenceEntry.objects.filter(kind="dataset.version_registered")
+    assert entry.data["column_count"] == 9_000
+    assert len(entry.data["columns_sha256"]) == 64
+    assert len(dataset.versions.get().columns) == 9_000
+
+
+def test_a_column_name_without_end_is_refused(holder: Side, files: Path) -> None:
+    dataset = make_dataset(holder.organisation, holder.manager, content=None)
+    parquet = io.BytesIO()
+    pl.DataFrame({"a" * 100_000: [1]}).write_parquet(parquet)
+    for name, content in (("a.csv", b"a" * 100_000 + b"\n1\n"), ("a.parquet", parquet.getvalue())):
+        with pytest.raises(UnreadableFile, match="name of a column"):
+            services.add_version(holder.member, dataset.slug, name=name, pieces=[content])
+    assert not [path for path in (files / "blobs").rglob("*") if path.is_file()]
+
+
+def test_what_is_refused_at_the_last_leaves_no_content(
+    holder: Side, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(holder.organisation, holder.manager, content=None)
+    monkeypatch.setattr(versions, "COLUMNS_LOGGED_BYTES", 10**9)
+    names = [f"a-rather-long-column-{number}" for number in range(9_000)]
+    content = (",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n").encode()
+    with pytest.raises(EntryTooLarge):
+        services.add_version(holder.member, dataset.slug, name="a.csv", pieces=[content])
+    assert not dataset.versions.exists()
+    assert not [path for path in (files / "blobs").rglob("*") if path.is_file()]
 
 
 def test_the_same_content_again_makes_no_version_and_loses_none(holder: Side) -> None:

@@ -17,6 +17,7 @@ PURPOSES = ("research", "training", "evaluation", "service")
 MAX_DAYS = 3_660
 CENTRES_LIMIT = 100
 COLUMN_LIMIT = 10_000
+COLUMN_NAME_LENGTH = 200
 LINE_LIMIT_BYTES = 16_000_000
 
 
@@ -98,7 +99,8 @@ def check_csv(lines: Iterable[bytes], *, name: str) -> int:
     """Check that each record of a CSV file has the header's fields; return the number of records.
 
     A reader that fills short rows with nulls would hide a shifted column: such files are refused,
-    with the line.
+    with the line. A blank line is a row without fields; only where there is one column it is a row
+    with an empty field.
 
     Raises
     ------
@@ -109,14 +111,13 @@ def check_csv(lines: Iterable[bytes], *, name: str) -> int:
         header = next(reader, None)
         if not header:
             raise UnreadableFile(name=name, reason="it has no header line")
-        _check_header(header, name=name)
+        check_columns(header, name=name)
         records = 0
         for row in reader:
-            if len(row) != len(header) and row:
-                raise RaggedRows(
-                    name=name, line=reader.line_num, found=len(row), expected=len(header)
-                )
-            records += bool(row)
+            found = len(row) or int(len(header) == 1)
+            if found != len(header):
+                raise RaggedRows(name=name, line=reader.line_num, found=found, expected=len(header))
+            records += 1
     except csv.Error as error:
         raise UnreadableFile(name=name, reason=f"line {reader.line_num}: {error}") from None
     if records == 0:
@@ -124,13 +125,19 @@ def check_csv(lines: Iterable[bytes], *, name: str) -> int:
     return records
 
 
-def _check_header(header: list[str], *, name: str) -> None:
+def check_columns(header: list[str], *, name: str) -> None:
+    """Refuse columns that are too many, that have no name, a name of two, or one without end."""
     if len(header) > COLUMN_LIMIT:
         raise UnreadableFile(name=name, reason=f"it has more than {COLUMN_LIMIT} columns")
     seen: set[str] = set()
     for column in header:
         if not column.strip():
             raise UnreadableFile(name=name, reason="a column has no name")
+        if len(column) > COLUMN_NAME_LENGTH:
+            raise UnreadableFile(
+                name=name,
+                reason=f"the name of a column is longer than {COLUMN_NAME_LENGTH} characters",
+            )
         if column in seen:
             raise UnreadableFile(name=name, reason=f"the column {column!r} occurs twice")
         seen.add(column)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from haihe.data.domain import FORMATS, LINE_LIMIT_BYTES, check_csv
+from haihe.data.domain import FORMATS, LINE_LIMIT_BYTES, check_columns, check_csv
 from haihe.data.errors import UnreadableFile
 
-SCHEMA_ROWS = 10_000
 _ROWS = "\0rows"  # a column name that no file can have
+# What a column of a CSV file may be found to be.
+_CSV_TYPES = {str(kind): kind for kind in (pl.Boolean, pl.Int64, pl.Int128, pl.Float64, pl.String)}
 
 
 def format_of(name: str) -> str:
@@ -22,11 +24,20 @@ def format_of(name: str) -> str:
     return suffix
 
 
-def scan_table(path: Path, file_format: str) -> pl.LazyFrame:
-    """A lazy frame over a file."""
+def scan_table(
+    path: Path, file_format: str, columns: Sequence[Mapping[str, Any]] = ()
+) -> pl.LazyFrame:
+    """A lazy frame over a file.
+
+    ``columns`` are what :func:`read_table` found in it: then a CSV file is not read twice, to see
+    first what its columns are. All of it is, for a column may turn to text in its last row.
+    """
     if file_format == "parquet":
         return pl.scan_parquet(path)
-    return pl.scan_csv(path, infer_schema_length=SCHEMA_ROWS)
+    known = {one["name"]: _CSV_TYPES[one["type"]] for one in columns}
+    if known:
+        return pl.scan_csv(path, schema_overrides=known, infer_schema_length=0)
+    return pl.scan_csv(path, infer_schema_length=None)
 
 
 def read_table(path: Path, *, name: str, file_format: str) -> tuple[int, list[dict[str, Any]]]:
@@ -46,6 +57,7 @@ def read_table(path: Path, *, name: str, file_format: str) -> tuple[int, list[di
     try:
         table = scan_table(path, file_format)
         schema = table.collect_schema()
+        check_columns(schema.names(), name=name)
         counts = (
             table.select(pl.len().alias(_ROWS), pl.all().null_count())
             .collect(engine="streaming")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +29,7 @@ from haihe.policy.services import authorize, is_allowed
 PREVIEW_ROWS = 10
 PREVIEW_ROWS_LIMIT = 100
 NAME_LENGTH = 200
+COLUMNS_LOGGED_BYTES = 32_768
 
 
 def add_version_from_path(
@@ -61,18 +64,8 @@ def add_version(
     draft = store.receive(pieces, name=name, limit_bytes=load_settings().upload_limit_bytes)
     try:
         rows, columns = read_table(draft.path, name=name, file_format=file_format)
-        store.keep(draft)
-    except BaseException:
-        draft.path.unlink(missing_ok=True)
-        raise
-    with unit_of_work():
-        Dataset.objects.select_for_update().get(pk=dataset.pk)
-        newest = dataset.versions.order_by("-number").first()
-        if newest is not None and newest.sha256 == draft.sha256:
-            raise SameContent(dataset=slug, version=newest.number)
-        version = DatasetVersion.objects.create(
+        version = DatasetVersion(
             dataset=dataset,
-            number=newest.number + 1 if newest else 1,
             sha256=draft.sha256,
             bytes=draft.bytes,
             format=file_format,
@@ -81,21 +74,13 @@ def add_version(
             source=source,
             created_by_id=principal.person_id,
         )
-        record(
-            "dataset.version_registered",
-            subject=version.subject,
-            actor=principal,
-            data={
-                "dataset": slug,
-                "version": version.number,
-                "sha256": version.sha256,
-                "bytes": version.bytes,
-                "rows": rows,
-                "columns": [column["name"] for column in columns],
-                "source": source,
-            },
-            parties=[dataset.organisation_id],
-        )
+        with unit_of_work():
+            _register(principal, version)
+            # Last, so that what is refused leaves no content behind; nobody sees the version yet.
+            store.keep(draft)
+    except BaseException:
+        draft.path.unlink(missing_ok=True)
+        raise
     return version
 
 
@@ -133,7 +118,8 @@ def preview(
     if not 1 <= rows <= PREVIEW_ROWS_LIMIT:
         raise InvalidField(field="rows", value=rows, rule=f"give 1 to {PREVIEW_ROWS_LIMIT}")
     version = _read_by(principal, slug, number, via="preview")
-    return scan_table(blob_store().path(version.sha256), version.format).head(rows).collect()
+    path = blob_store().path(version.sha256)
+    return scan_table(path, version.format, version.columns).head(rows).collect()
 
 
 def open_content(principal: Principal, slug: str, number: int) -> tuple[DatasetVersion, BinaryIO]:
@@ -153,8 +139,18 @@ def may_read_content(principal: Principal, dataset: Dataset) -> bool:
 
 
 def read_frame(version: DatasetVersion) -> pl.DataFrame:
-    """The whole content of a version, for the platform's own scoring."""
-    return scan_table(blob_store().path(version.sha256), version.format).collect()
+    """The whole content of a version, for the platform's own scoring.
+
+    Raises
+    ------
+    StorageUnavailable
+        If it is not there, or cannot be read now.
+    """
+    path = blob_store().path(version.sha256)
+    try:
+        return scan_table(path, version.format, version.columns).collect()
+    except OSError as error:
+        raise StorageUnavailable(place=str(path), reason=str(error)) from error
 
 
 def blob_store() -> BlobStore:
@@ -173,6 +169,41 @@ def record_read(
         data={"dataset": version.dataset.slug, "version": version.number, "via": via},
         parties={version.dataset.organisation_id, reader.pk},
     )
+
+
+def _register(principal: Principal, version: DatasetVersion) -> None:
+    """In the open unit of work: give a version its number, and log it."""
+    dataset = version.dataset
+    Dataset.objects.select_for_update().get(pk=dataset.pk)
+    newest = dataset.versions.order_by("-number").first()
+    if newest is not None and newest.sha256 == version.sha256:
+        raise SameContent(dataset=dataset.slug, version=newest.number)
+    version.number = newest.number + 1 if newest else 1
+    version.save(force_insert=True)
+    record(
+        "dataset.version_registered",
+        subject=version.subject,
+        actor=principal,
+        data={
+            "dataset": dataset.slug,
+            "version": version.number,
+            "sha256": version.sha256,
+            "bytes": version.bytes,
+            "rows": version.rows,
+            **_column_facts([column["name"] for column in version.columns]),
+            "source": version.source,
+        },
+        parties=[dataset.organisation_id],
+    )
+
+
+def _column_facts(names: list[str]) -> dict[str, object]:
+    """What the log says of columns: their names, or of very many a hash of their names."""
+    text = json.dumps(names, ensure_ascii=False)
+    if len(text.encode()) <= COLUMNS_LOGGED_BYTES:
+        return {"columns": names}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return {"column_count": len(names), "columns_sha256": digest}
 
 
 def _read_by(principal: Principal, slug: str, number: int, *, via: str) -> DatasetVersion:
