@@ -30,7 +30,25 @@ def test_an_amount_that_is_no_positive_whole_number_is_refused(bad: object) -> N
 
 
 @pytest.mark.parametrize(
-    "bad", ["", "abc", "NaN", "Infinity", "-1", "0", "1.0000001", "1e30", "1e999999", "1e-999999"]
+    "bad",
+    [
+        "",
+        "abc",
+        "NaN",
+        "Infinity",
+        "-1",
+        "0",
+        "1.0000001",
+        "1e30",
+        "1e999999",
+        "1e-999999",
+        "1_0",
+        "１０",
+        "1e3",
+        "+1",
+        ".",
+        "9" * 5_000,
+    ],
 )
 def test_a_text_that_is_no_exact_amount_is_refused(bad: str) -> None:
     with pytest.raises(InvalidField):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal, DecimalException
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from haihe.kernel.errors import InvalidField
 
@@ -21,6 +21,8 @@ CNY = "CNY"
 # nine thousand million yuan. 64-bit columns leave room for the sums of a thousand such amounts.
 MAX_AMOUNT_MICRO = 2**53 - 1
 
+_LONGEST = 24  # characters; more digits than the limit has, and few enough to stay exact
+_DECIMAL = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
 _ASSET = re.compile(r"[A-Z]{3}|voucher:[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -53,13 +55,15 @@ def check_amount_micro(amount_micro: object, *, field: str = "amount_micro") -> 
 
 
 def parse_amount_micro(text: str, *, field: str = "amount") -> int:
-    """Read a decimal amount such as ``"12.50"`` into micro-units, exactly or not at all."""
-    try:
-        value = Decimal(text)
-        amount_micro = value * MICRO
-        exact = amount_micro == amount_micro.to_integral_value()
-    except DecimalException:
-        exact = False
+    """Read a decimal amount such as ``"12.50"`` into micro-units, exactly or not at all.
+
+    What :class:`Decimal` takes beyond that (``1_0``, digits of other scripts, exponents) is no way
+    to write money.
+    """
+    text = text.strip()
+    plain = len(text) <= _LONGEST and _DECIMAL.fullmatch(text)
+    amount_micro = Decimal(text) * MICRO if plain else Decimal(0)
+    exact = amount_micro == amount_micro.to_integral_value()
     if not exact or not 0 < amount_micro <= MAX_AMOUNT_MICRO:
         raise InvalidField(
             field=field, value=text[:64], rule="give a positive amount with at most six decimals"

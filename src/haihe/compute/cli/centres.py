@@ -15,6 +15,7 @@ from haihe.compute.services import centres as services
 from haihe.compute.services.centres import PoolCard
 from haihe.kernel.money import format_micro, parse_amount_micro
 from haihe.kernel.pagination import DEFAULT_LIMIT, paginate
+from haihe.kernel.quantities import whole_units
 from haihe.kernel.terminal import AsJson, Yes, ask_consent, print_json, show_record, show_rows
 from haihe.policy.cli import caller, person
 
@@ -151,6 +152,8 @@ def create_pool(
 ) -> None:
     """Add a pool to a centre."""
     principal = person()
+    cpu_milli = whole_units(cpu, MILLI, field="cpu")
+    gpu_milli = whole_units(gpu, MILLI, field="gpu")
     terms = _changed(
         PoolTerms(),
         backend=backend,
@@ -174,9 +177,9 @@ def create_pool(
         principal,
         centre_slug,
         slug=slug,
-        cpu_milli=round(cpu * MILLI),
+        cpu_milli=cpu_milli,
         memory_bytes=memory_gib * GIB,
-        gpu_milli=round(gpu * MILLI),
+        gpu_milli=gpu_milli,
         gpu_model=gpu_model,
         terms=terms,
     )

@@ -19,6 +19,7 @@ import yaml
 
 from haihe.compute.domain import MILLI, Objective, parse_input
 from haihe.compute.errors import BadJobSpec
+from haihe.kernel.quantities import whole_units
 
 MIB = 1024**2
 FILES = (".toml", ".yaml", ".yml")
@@ -88,11 +89,11 @@ def _asked(words: list[str], given: dict[str, Any]) -> dict[str, Any]:
     is_file = len(words) == 1 and words[0].endswith(FILES)
     data = read_job(Path(words[0])) if is_file else {"command": words}
     scaled = {
-        "cpu_milli": _scaled(given["cpu"], MILLI),
-        "gpu_milli": _scaled(given["gpu"], MILLI),
-        "memory_bytes": _scaled(given["memory_mib"], MIB),
-        "wall_s": _scaled(given["minutes"], 60),
-        "output_bytes": _scaled(given["output_mib"], MIB),
+        "cpu_milli": _scaled(given, "cpu", MILLI),
+        "gpu_milli": _scaled(given, "gpu", MILLI),
+        "memory_bytes": _scaled(given, "memory_mib", MIB),
+        "wall_s": _scaled(given, "minutes", 60),
+        "output_bytes": _scaled(given, "output_mib", MIB),
         "inputs": [parse_input(text) for text in given["input"] or ()],
         "environment": dict(_variable(text) for text in given["env"] or ()),
         "centres": given["centre"],
@@ -133,8 +134,8 @@ def _file(text: str) -> dict[str, str]:
     return {"path": path, "from": here} if equals else {"path": Path(text).name, "from": text}
 
 
-def _scaled(value: float | None, unit: int) -> int | None:
-    return None if value is None else round(value * unit)
+def _scaled(given: dict[str, Any], name: str, unit: int) -> int | None:
+    return None if given[name] is None else whole_units(given[name], unit, field=name)
 
 
 def _variable(text: str) -> tuple[str, str]:
