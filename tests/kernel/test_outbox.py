@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 
 from haihe.kernel import outbox
 from haihe.kernel.clock import use_clock
 from haihe.kernel.errors import MissingRecord
 from haihe.kernel.ids import new_id
+from haihe.kernel.logs import log_context
 from haihe.kernel.models import OutboxDelivery, OutboxEvent
 from haihe.kernel.outbox import Event, deliver_due, emit
-from haihe.kernel.work import unit_of_work
+from haihe.kernel.work import in_unit_of_work, unit_of_work
 
 pytestmark = pytest.mark.django_db
 
@@ -92,6 +95,75 @@ def test_a_failing_handler_is_tried_again_later_and_then_given_up(
     assert dead.attempts == outbox.MAX_ATTEMPTS
     assert outbox.backlog() == {"waiting": 0, "dead": 1}
     assert not OutboxEvent.objects.filter(topic="trace").exists(), "a failed handler is undone"
+
+
+def test_a_handler_that_swallowed_a_failure_has_not_delivered(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(event: Event) -> None:
+        with contextlib.suppress(ZeroDivisionError), unit_of_work():
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(outbox, "_handlers", {"topic": {"careless": careless}})
+    send()
+    assert deliver_due() == 0
+    delivery = OutboxDelivery.objects.get()
+    assert (delivery.state, delivery.attempts) == ("waiting", 1)
+    assert "SwallowedFailure" in delivery.last_error
+
+
+def test_what_takes_time_is_prepared_outside_of_the_transaction(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within = []
+
+    def prepare(event: Event) -> outbox.Write:
+        within.append(in_unit_of_work())
+
+        def write() -> None:
+            within.append(in_unit_of_work())
+            OutboxEvent.objects.create(topic="trace", payload=dict(event.payload))
+
+        return write
+
+    monkeypatch.setattr(outbox, "_handlers", {})
+    outbox.subscribe_prepared("topic", "slow", prepare)
+    send(n=1)
+    assert deliver_due() == 1
+    assert within == [False, True]
+    assert OutboxEvent.objects.get(topic="trace").payload == {"n": 1}
+
+
+def test_a_preparation_that_fails_is_tried_again(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(event: Event) -> outbox.Write:
+        raise RuntimeError("not now")
+
+    monkeypatch.setattr(outbox, "_handlers", {})
+    outbox.subscribe_prepared("topic", "slow", prepare)
+    send()
+    assert deliver_due() == 0
+    assert "not now" in OutboxDelivery.objects.get().last_error
+
+
+def test_what_a_handler_logs_and_causes_belongs_to_the_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[dict[str, object]] = []
+
+    def hear(event: Event) -> None:
+        said.append(structlog.contextvars.get_contextvars())
+        emit("caused", {})
+
+    monkeypatch.setattr(outbox, "_handlers", {"topic": {"hear": hear}})
+    with log_context(request_id="r-1"):
+        send()
+    assert deliver_due() == 1
+    event = OutboxEvent.objects.get(topic="topic")
+    assert said == [{"request_id": "r-1", "event_id": str(event.pk), "handler": "hear"}]
+    assert OutboxEvent.objects.get(topic="caused").request_id == "r-1"
+    assert structlog.contextvars.get_contextvars() == {}
 
 
 def test_a_dead_letter_can_be_sent_again(watch: Watch, heard: list[Event]) -> None:

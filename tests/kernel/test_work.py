@@ -7,7 +7,7 @@ from django.db import OperationalError
 
 from haihe.kernel.errors import StorageUnavailable
 from haihe.kernel.models import OutboxEvent
-from haihe.kernel.work import before_commit, in_unit_of_work, unit_of_work
+from haihe.kernel.work import SwallowedFailure, before_commit, in_unit_of_work, unit_of_work
 
 pytestmark = pytest.mark.django_db
 
@@ -24,8 +24,8 @@ def test_inner_units_join_the_outer_one() -> None:
     assert not OutboxEvent.objects.exists()
 
 
-def test_a_failed_inner_unit_undoes_the_outer_one_even_if_it_is_caught() -> None:
-    with unit_of_work():
+def test_a_failed_inner_unit_that_was_caught_does_not_pass_for_success() -> None:
+    with pytest.raises(SwallowedFailure), unit_of_work():
         make("outer")
         try:
             with unit_of_work():

@@ -31,6 +31,8 @@ _STATUS: dict[type[HaiheError], int] = {
     errors.Unavailable: 503,
     errors.Corrupt: 500,
 }
+# Asked for every few seconds by who watches the installation, and nothing that somebody did.
+_PROBES = frozenset({"health/live", "health/ready", "metrics"})
 PROBLEM_TYPE = "https://haihe.dev/errors/"
 
 log = structlog.get_logger(__name__)
@@ -70,7 +72,8 @@ class RequestIdMiddleware:
             seconds = time.perf_counter() - began
             route = request.resolver_match.route if request.resolver_match else "unmatched"
             observe_request(request.method or "", route, response.status_code, seconds)
-            log.debug("http", route=route, status=response.status_code, ms=round(seconds * 1e3, 1))
+            say = log.debug if route in _PROBES else log.info
+            say("http", route=route, status=response.status_code, ms=round(seconds * 1e3, 1))
         response["X-Request-ID"] = request_id
         return response
 

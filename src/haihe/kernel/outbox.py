@@ -3,7 +3,8 @@
 :func:`emit` inserts the event and one delivery per subscribed handler in the caller's transaction,
 so that a rolled-back cause announces nothing and a committed one is never forgotten.
 :func:`deliver_due` claims deliveries one by one, runs each handler in a unit of work of its own
-together with the mark that it ran, retries with exponential back-off, and after
+together with the mark that it ran (one that must compute first does so before that, see
+:func:`subscribe_prepared`), retries with exponential back-off, and after
 :data:`MAX_ATTEMPTS` puts a delivery on the dead-letter list, where a person finds the error and
 can send it again.
 """
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +25,7 @@ from django.db.models import Q
 from haihe.kernel.clock import now
 from haihe.kernel.crash import crash_point
 from haihe.kernel.errors import MissingRecord
-from haihe.kernel.logs import current_request_id
+from haihe.kernel.logs import current_request_id, log_context
 from haihe.kernel.models import OutboxDelivery, OutboxEvent
 from haihe.kernel.work import in_unit_of_work, unit_of_work
 
@@ -46,13 +48,32 @@ class Event:
     payload: Mapping[str, Any]
 
 
-Handler = Callable[[Event], None]
+Write = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A handler in two parts: what takes time, and then what is written."""
+
+    prepare: Callable[[Event], Write]
+
+
+Handler = Callable[[Event], None] | Prepared
 _handlers: dict[str, dict[str, Handler]] = {}
 
 
 def subscribe(topic: str, name: str, handler: Handler) -> None:
     """Have ``handler``, known as ``name`` for ever, called for each event of ``topic``."""
     _handlers.setdefault(topic, {})[name] = handler
+
+
+def subscribe_prepared(topic: str, name: str, prepare: Callable[[Event], Write]) -> None:
+    """As :func:`subscribe`, for a handler that reads and computes for long and writes little.
+
+    ``prepare`` runs outside of any transaction, so that nobody waits for it, and answers with what
+    is run in the transaction that marks the event as delivered. It may run more than once.
+    """
+    _handlers.setdefault(topic, {})[name] = Prepared(prepare)
 
 
 def emit(topic: str, payload: Mapping[str, Any]) -> None:
@@ -117,7 +138,17 @@ def _deliver(pk: UUID) -> bool:
         return False
     delivery = OutboxDelivery.objects.select_related("event").get(pk=pk)
     event = delivery.event
+    context = {"request_id": event.request_id} if event.request_id else {}
+    with log_context(**context, event_id=str(event.id), handler=delivery.handler):
+        return _handle(delivery, token)
+
+
+def _handle(delivery: OutboxDelivery, token: UUID) -> bool:
+    """Run the handler of a claimed delivery; whether it is delivered now."""
+    pk, row = delivery.pk, delivery.event
+    event = Event(row.id, row.topic, row.created_at, row.payload)
     try:
+        write = _write_of(_handlers[event.topic][delivery.handler], event)
         with unit_of_work():
             finished = OutboxDelivery.objects.held(pk, token).update(
                 state=OutboxDelivery.State.DELIVERED,
@@ -128,13 +159,18 @@ def _deliver(pk: UUID) -> bool:
             )
             if not finished:
                 return False
-            handler = _handlers[event.topic][delivery.handler]
-            handler(Event(event.id, event.topic, event.created_at, event.payload))
+            write()
             crash_point("outbox.handled")
     except Exception as error:  # noqa: BLE001 (any failure of a handler is recorded and retried)
         _record_failure(delivery, token, error)
         return False
+    log.info("outbox.delivered", topic=event.topic)
     return True
+
+
+def _write_of(handler: Handler, event: Event) -> Write:
+    """What is run in the transaction; a handler that computes first has done so then."""
+    return handler.prepare(event) if isinstance(handler, Prepared) else partial(handler, event)
 
 
 def _record_failure(delivery: OutboxDelivery, token: UUID, error: Exception) -> None:
@@ -143,8 +179,6 @@ def _record_failure(delivery: OutboxDelivery, token: UUID, error: Exception) -> 
     wait = min(BACK_OFF * 2 ** min(attempts - 1, 20), BACK_OFF_LIMIT)
     log.warning(
         "outbox.failed",
-        event_id=str(delivery.event_id),
-        handler=delivery.handler,
         attempts=attempts,
         dead=dead,
         error=str(error),

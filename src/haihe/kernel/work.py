@@ -23,6 +23,14 @@ Action = Callable[[], None]
 A = TypeVar("A", bound=Action)
 
 
+class SwallowedFailure(RuntimeError):
+    """An inner unit of work failed, and its error was caught before it reached the outer one.
+
+    All is undone, and the caller believes that all is done: a defect, which must not pass for
+    success.
+    """
+
+
 class _Work:
     """What the open unit of work still owes before it commits: one action per key."""
 
@@ -48,6 +56,8 @@ def unit_of_work() -> Iterator[None]:
     try:
         with transaction.atomic():
             yield
+            if transaction.get_rollback():
+                raise SwallowedFailure("an inner unit of work failed, so nothing was written")
             for action in work.before_commit.values():
                 action()
             crash_point("work.before_commit")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,13 @@ from haihe.compute.services.quotes import request_quote
 from haihe.data.models import DatasetVersion
 from haihe.data.services import find_version, list_datasets, read_frame
 from haihe.evidence.services import record
-from haihe.kernel.errors import HaiheError, InvalidField, MissingRecord
+from haihe.kernel.errors import (
+    HaiheError,
+    InvalidField,
+    MissingRecord,
+    StorageUnavailable,
+    Unavailable,
+)
 from haihe.kernel.ids import parse_id
 from haihe.kernel.outbox import emit
 from haihe.kernel.pagination import DEFAULT_LIMIT, MAX_LIMIT
@@ -152,22 +159,36 @@ def evaluate_job(job_id: UUID) -> Evaluation | None:
     Called when a job has ended; None for a job that is no pack's or did not succeed. Called again,
     it returns what was recorded the first time.
     """
+    return judge_job(job_id)()
+
+
+def judge_job(job_id: UUID) -> Callable[[], Evaluation | None]:
+    """Do what takes time of :func:`evaluate_job`; what is returned records the outcome.
+
+    Raises
+    ------
+    Unavailable
+        If data or outputs cannot be read now. That is no word on the pack: it may be tried again.
+    """
     job = Job.objects.select_related("quote", "organisation", "created_by").get(pk=job_id)
     name = job.quote.spec.labels.get(PACK_LABEL)
     if name is None or job.state != JobState.SUCCEEDED:
-        return None
+        return lambda: None
     done = Evaluation.objects.filter(job=job).first()
     if done is not None:
-        return done
+        return lambda: done
     authorize(EVALUATOR, "evaluation.record", job.resource())
     manifest = find_pack(name).manifest()
     newest = job.attempts.order_by("-number")[0]
     folder = attempt_folder(job.pk, newest.number) / "outputs"
+    _check_readable(folder)
     try:
         fields = _scored(_judge(manifest, job, folder), manifest)
+    except Unavailable:
+        raise
     except HaiheError as error:
         fields = {"state": Evaluation.State.REFUSED, "message": str(error), "details": {}}
-    return _record(job, manifest, folder, fields)
+    return partial(_record, job, manifest, folder, fields)
 
 
 def list_evaluations(
@@ -374,6 +395,17 @@ def _cases(found: pl.DataFrame, folder: Path) -> list[Case]:
         )
         for row in found.iter_rows(named=True)
     ]
+
+
+def _check_readable(folder: Path) -> None:
+    """Let trouble of this machine through: where a table is read, it looks like a wrong file."""
+    try:
+        for path in folder.iterdir():
+            if path.is_file():
+                path.open("rb").close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageUnavailable(place=str(folder), reason=reason) from error
 
 
 def _judge(manifest: Manifest, job: Job, folder: Path) -> Judgement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from haihe.compute.domain import EndReason, JobState
 from haihe.compute.models import Job, Quote
 from haihe.compute.services.jobs import attempt_folder, submit_job
 from haihe.evidence.models import EvidenceEntry
-from haihe.kernel.errors import Invalid, InvalidField, MissingRecord
+from haihe.kernel.errors import Invalid, InvalidField, MissingRecord, StorageUnavailable
 from haihe.packs import services
 from haihe.packs.checks import Report, Result, Status
 from haihe.packs.discovery import PackSource
@@ -144,6 +145,40 @@ def test_outputs_that_cannot_be_scored_are_refused_with_the_reason(
     assert (evaluation.state, evaluation.score, evaluation.details) == ("refused", None, {})
     assert says in evaluation.message
     assert evaluation.message
+
+
+def test_trouble_of_the_machine_is_no_word_on_the_pack(
+    finished: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation that is refused stays refused: what passes by itself is tried again."""
+    job = finished()
+    folder = services.attempt_folder(job.pk, 1) / "outputs"
+    folder.rename(folder.with_name("away"))
+    with pytest.raises(StorageUnavailable):
+        services.evaluate_job(job.pk)
+    folder.with_name("away").rename(folder)
+
+    def no_more_files(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "read_frame", no_more_files)
+        with pytest.raises(OSError, match="Too many"):
+            services.evaluate_job(job.pk)
+    assert not Evaluation.objects.exists()
+    evaluation = services.evaluate_job(job.pk)
+    assert evaluation is not None
+    assert evaluation.state == "scored"
+
+
+def test_a_run_is_judged_while_others_write(finished: Callable[..., Job]) -> None:
+    job = finished()
+    record = services.judge_job(job.pk)
+    assert not Evaluation.objects.exists()
+    evaluation = record()
+    assert evaluation is not None
+    assert record() == evaluation, "what was judged twice is recorded once"
+    assert EvidenceEntry.objects.filter(kind="evaluation.recorded").count() == 1
 
 
 def test_what_a_pack_says_of_itself_enters_no_score(
