@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 from django.db import IntegrityError, transaction
 
+from haihe.evidence.models import EvidenceEntry
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.kernel.ids import new_id
-from haihe.kernel.models import OutboxEvent
 from haihe.ledger.domain import Kind
 from haihe.ledger.errors import AccountNotEmpty, FloorDiffers, TransferMismatch
 from haihe.ledger.models import Account
@@ -112,7 +112,7 @@ def test_a_deposit_is_recorded_by_the_operator_and_by_nobody_else(payee: Account
     assert balance(external_account("CNY")) == (-500, 0, 0)
 
 
-def test_a_deposit_sent_twice_is_one_deposit_and_one_event(payee: Account) -> None:
+def test_a_deposit_sent_twice_is_one_deposit_and_one_entry_with_its_author(payee: Account) -> None:
     transfer_id = new_id()
 
     def pay_in(amount_micro: int, reference: str = "budget 12") -> None:
@@ -131,15 +131,14 @@ def test_a_deposit_sent_twice_is_one_deposit_and_one_event(payee: Account) -> No
     with pytest.raises(InvalidField, match="reference"), transaction.atomic():
         pay_in(500, reference="")
     assert balance(payee) == (500, 0, 0)
-    event = OutboxEvent.objects.get(topic="ledger.deposited")
-    assert event.payload == {
-        "transfer_id": str(transfer_id),
-        "account_id": str(payee.pk),
-        "owner_id": str(payee.owner_id),
+    entry = EvidenceEntry.objects.get(kind="account.deposited")
+    assert (entry.subject, entry.actor) == (f"account:{payee.pk}", OPERATOR.actor)
+    assert entry.parties == (payee.owner_id,)
+    assert entry.data == {
+        "transfer": str(transfer_id),
         "asset": "CNY",
         "amount_micro": 500,
         "reference": "budget 12",
-        "actor": OPERATOR.actor,
     }
 
 

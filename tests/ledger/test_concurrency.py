@@ -12,10 +12,10 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
+from haihe.evidence.models import EvidenceEntry
 from haihe.kernel.clock import now, use_clock
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.ids import new_id
-from haihe.kernel.models import OutboxEvent
 from haihe.ledger.domain import Kind
 from haihe.ledger.errors import (
     AlreadyResolved,
@@ -135,7 +135,7 @@ def test_an_account_opened_by_many_is_one() -> None:
         assert len(set(found)) == 1
 
 
-def test_a_deposit_sent_by_many_is_announced_once() -> None:
+def test_a_deposit_sent_by_many_is_logged_once() -> None:
     payee, transfer_id = open_cash("Payee"), new_id()
     at_once(
         lambda _: deposit(
@@ -143,8 +143,7 @@ def test_a_deposit_sent_by_many_is_announced_once() -> None:
         )
     )
     assert balance(payee) == (5, 0, 0)
-    assert OutboxEvent.objects.filter(topic="ledger.deposited").count() == 1
-    OutboxEvent.objects.all().delete()
+    assert EvidenceEntry.objects.filter(kind="account.deposited").count() == 1
 
 
 def test_sweeps_and_voids_at_once_release_each_hold_once() -> None:

@@ -18,13 +18,15 @@ from haihe.data import services as data
 from haihe.data.tasks import forget_drafts
 from haihe.evidence.inspection import verify_entries
 from haihe.evidence.labels import BROUGHT_KINDS
-from haihe.evidence.services import verify_log
+from haihe.evidence.services import record, verify_log
 from haihe.kernel import beats, health, tasks
+from haihe.kernel.logs import log_context
 from haihe.kernel.metrics import register_gauge
-from haihe.kernel.outbox import Event, backlog, subscribe
+from haihe.kernel.outbox import Event, Write, backlog, subscribe_prepared
+from haihe.ledger.protocols import NOTE_DEPOSIT, Deposit
 from haihe.ledger.services import expire_due
 from haihe.packs.portals import brought_kinds, make_known
-from haihe.packs.services import evaluate_job
+from haihe.packs.services import judge_job
 from haihe.packs.supervision import ServiceState, installed_services, status_of
 from haihe.parties.models import Organisation
 from haihe.parties.services import principal_of_email
@@ -94,19 +96,43 @@ class DataInputs:
         )
 
 
-def _evaluate_finished_job(event: Event) -> None:
-    evaluate_job(UUID(event.payload["job"]))
+def _note_deposit(principal: Principal, deposit: Deposit) -> None:
+    """Nobody else sees a deposit come about: what it rests on is the word of who recorded it."""
+    record(
+        "account.deposited",
+        subject=f"account:{deposit.account_id}",
+        actor=principal,
+        data={
+            "transfer": str(deposit.transfer_id),
+            "asset": deposit.asset,
+            "amount_micro": deposit.amount_micro,
+            "reference": deposit.reference,
+        },
+        parties=[deposit.owner_id] if deposit.owner_id else [],
+    )
+
+
+def _evaluate_finished_job(event: Event) -> Write:
+    job_id = event.payload["job"]
+    with log_context(job_id=job_id):
+        keep = judge_job(UUID(job_id))
+
+    def write() -> None:
+        keep()
+
+    return write
 
 
 def wire() -> None:
     """Connect the floors. Called once, when Django is ready."""
     INPUTS.fill(DataInputs())
     FUNDING.fill(VoucherFunding())
+    NOTE_DEPOSIT.fill(_note_deposit)
     SIGN_IN.fill(principal_of_email)
     ORGANISATIONS.fill(Organisation.objects.in_bulk)
     make_known()
     BROUGHT_KINDS.update(brought_kinds())
-    subscribe("job.finished", "packs.evaluate", _evaluate_finished_job)
+    subscribe_prepared("job.finished", "packs.evaluate", _evaluate_finished_job)
     register_gauge("haihe_outbox_deliveries", "Deliveries by state.", label="state", read=backlog)
     register_gauge(
         "haihe_beat_age_seconds",

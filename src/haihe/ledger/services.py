@@ -23,7 +23,6 @@ from haihe.kernel.crash import crash_point
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.kernel.ids import check_slug
 from haihe.kernel.money import check_asset
-from haihe.kernel.outbox import emit
 from haihe.kernel.pagination import DEFAULT_LIMIT, MAX_LIMIT, Page, paginate
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.domain import (
@@ -52,6 +51,7 @@ from haihe.ledger.errors import (
     TransferRaced,
 )
 from haihe.ledger.models import Account, Expiry, Transfer
+from haihe.ledger.protocols import NOTE_DEPOSIT, Deposit
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize, is_allowed
 
@@ -141,8 +141,8 @@ def deposit(
 ) -> TransferRecord:
     """Record money that reached an account from outside.
 
-    ``reference`` names the proof outside: a bank's transaction, a budget document. Emits
-    ``ledger.deposited`` once per deposit.
+    ``reference`` names the proof outside: a bank's transaction, a budget document. Who recorded it
+    is noted in the same transaction (:data:`haihe.ledger.protocols.NOTE_DEPOSIT`).
 
     Raises
     ------
@@ -163,18 +163,15 @@ def deposit(
         )
         [record], fresh = _carry_out([order])
         if fresh:
-            emit(
-                "ledger.deposited",
-                {
-                    "transfer_id": str(transfer_id),
-                    "account_id": str(account.pk),
-                    "owner_id": str(account.owner_id) if account.owner_id else None,
-                    "asset": account.asset,
-                    "amount_micro": amount_micro,
-                    "reference": reference,
-                    "actor": principal.actor,
-                },
+            made = Deposit(
+                transfer_id=transfer_id,
+                account_id=account.pk,
+                owner_id=account.owner_id,
+                asset=account.asset,
+                amount_micro=amount_micro,
+                reference=reference,
             )
+            NOTE_DEPOSIT.get()(principal, made)
     return record
 
 
