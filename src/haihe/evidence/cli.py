@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from haihe.evidence import inspection, services
 from haihe.evidence.files import write_export
 from haihe.evidence.models import EvidenceEntry, EvidenceKey
-from haihe.evidence.verify import read_trust, trust_path, verify_file
+from haihe.evidence.verifier import write_verifier
+from haihe.evidence.verify import read_key, read_trust, trust_path, verify_file
 from haihe.kernel.ids import parse_id
 from haihe.kernel.pagination import DEFAULT_LIMIT
 from haihe.kernel.terminal import AsJson, Yes, ask_consent, print_json, show_record, show_rows
@@ -83,10 +84,17 @@ def list_checkpoints(cursor: str = "", limit: int = DEFAULT_LIMIT, as_json: AsJs
 
 
 @app.command("keys")
-def list_keys(as_json: AsJson = False) -> None:
+def list_keys(
+    pem: Annotated[bool, typer.Option(help="As PEM, the one in use first.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the keys that sign or signed checkpoints."""
+    keys = inspection.signing_keys(caller())
+    if pem:
+        typer.echo("".join(key.public_key().pem() for key in keys), nl=False)
+        return
     show_rows(
-        [_key(key) for key in inspection.signing_keys(caller())],
+        [_key(key) for key in keys],
         columns=["key", "since_size", "created_at", "retired_at", "public"],
         as_json=as_json,
     )
@@ -123,6 +131,7 @@ def prove(
 def verify(
     file: Annotated[Path | None, typer.Argument(help="An export; the database if none.")] = None,
     trust: Annotated[Path | None, typer.Option(help="What is known of the log.")] = None,
+    key: Annotated[str, typer.Option(help="The key that signs first: id, hex or PEM file.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Check every entry of the log, the one in the database or an export of it."""
@@ -133,7 +142,8 @@ def verify(
             as_json=as_json,
         )
         return
-    report = verify_file(file, read_trust(trust or trust_path(file)))
+    known = read_key(key) if key else ""
+    report = verify_file(file, read_trust(trust or trust_path(file)), key=known)
     show_record(
         {
             "good": True,
@@ -159,6 +169,21 @@ def export(file: Path, as_json: AsJson = False) -> None:
             "entries": written.entries,
             "trusted_size": written.trusted_size,
             "check": f"python -m haihe.evidence.verify {written.path}",
+        },
+        as_json=as_json,
+    )
+
+
+@app.command("verifier")
+def take_verifier(file: Path, as_json: AsJson = False) -> None:
+    """Write the verifier to one file, for machines without Haihe."""
+    write_verifier(file)
+    show_record(
+        {
+            "file": file,
+            "needs": "Python 3.11, cryptography",
+            "check": f"python {file} EXPORT --key KEY",
+            "check_proof": f"python {file} proof PROOF --key KEY",
         },
         as_json=as_json,
     )

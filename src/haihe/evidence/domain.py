@@ -22,6 +22,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from haihe.evidence.errors import EntryTooLarge, NotCanonical
 
@@ -264,6 +265,11 @@ class PublicKey:
     def __post_init__(self) -> None:
         if not _HEX_32.fullmatch(self.public) or key_id(bytes.fromhex(self.public)) != self.key:
             raise NotCanonical(path="key", reason="does not name the public key beside it")
+
+    def pem(self) -> str:
+        """The key as a PEM file holds it."""
+        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.public))
+        return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     @classmethod
     def of(cls, public: bytes) -> PublicKey:

@@ -4,6 +4,7 @@ HaiheError
 Invalid
 ├── NotCanonical         a value that has no one canonical text
 ├── NotAnExport          a file that is no export of an evidence log
+├── NotAKey              what should name a public key names none
 ├── NotAProof            a file that is no proof of an entry
 └── NotATrustFile        a file that pins no log
 TooLarge
@@ -53,6 +54,19 @@ class NotAnExport(Invalid):
     template: ClassVar[str] = gettext_noop("{place} is no evidence export: {reason}.")
 
     place: str
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class NotAKey(Invalid):
+    """What was given as the key of a log is none."""
+
+    code: ClassVar[str] = "evidence.not_a_key"
+    template: ClassVar[str] = gettext_noop(
+        "{given} names no key: {reason}. Give its id, its 64 hexadecimal digits, or a PEM file."
+    )
+
+    given: str
     reason: str
 
 

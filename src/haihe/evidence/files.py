@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from haihe.evidence.domain import MEMORY_LIMIT_BYTES, Checkpoint, Trust, key_id, read_json
 from haihe.evidence.errors import LogContradicts, NotCanonical, SigningKeyMissing
 from haihe.kernel.errors import StorageUnavailable
+from haihe.kernel.storage import sync_folder
 
 
 def create_signing_key(home: Path) -> bytes:
@@ -46,7 +47,7 @@ def create_signing_key(home: Path) -> bytes:
             file.write(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StorageUnavailable(place=str(path), reason=str(error)) from error
     return public
@@ -149,13 +150,4 @@ def _replace(path: Path, lines: Iterable[str], *, sync: bool) -> None:
         Path(temporary).unlink()
         raise
     if sync:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder outlast a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_folder(path.parent)

@@ -1,6 +1,6 @@
 """Check an export of the evidence log, on any machine, against nothing but itself and a memory.
 
-    python -m haihe.evidence.verify FILE [--trust TRUSTFILE] [--json]
+    python -m haihe.evidence.verify FILE [--key KEY] [--trust TRUSTFILE] [--json]
 
 Exit status 0: every entry is the one that was logged. 1: the first thing that is wrong was named.
 2: the file is no export. The Python standard library and ``cryptography`` are all that it needs.
@@ -9,7 +9,8 @@ What is found: an edited, deleted, moved or added entry, also when its hash was 
 deletion of the newest entries. A complete old export, and one that the log's own keeper signed anew
 from the start, agree with themselves; only memory outside the file finds those. That memory is a
 *trust file*: the key that signs first, and the newest checkpoint seen. The one beside the file
-(``FILE.trust``) is used if no other is named.
+(``FILE.trust``) is used if no other is named. Without one, ``--key`` tells a log under another key:
+the key that signs first, by its id, its 64 hexadecimal digits or a PEM file.
 
 A later key is trusted if an entry introduces it that a trusted key has signed for; from there on
 the key before it is not.
@@ -26,6 +27,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
 from haihe.evidence.domain import (
     ENTRY_SHAPE,
     FORMAT,
@@ -35,6 +39,7 @@ from haihe.evidence.domain import (
     PublicKey,
     Trust,
     canonical,
+    key_id,
     read_json,
     shaped,
 )
@@ -47,6 +52,7 @@ from haihe.evidence.errors import (
     EntryWrong,
     HeaderWrong,
     LineUnreadable,
+    NotAKey,
     NotAnExport,
     NotATrustFile,
     NotCanonical,
@@ -56,6 +62,8 @@ from haihe.evidence.merkle import leaf_hash, roots_at
 from haihe.kernel.errors import Corrupt, HaiheError
 
 MAX_LINE_BYTES = 4_000_000
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
+_KEY = re.compile(r"[0-9a-f]{64}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -69,6 +77,7 @@ class Report:
     keys: tuple[str, ...]
     head: Checkpoint
     trusted: Checkpoint | None
+    key_pinned: bool
 
 
 @dataclass(frozen=True)
@@ -97,8 +106,8 @@ class _Body:
     checkpoints: list[Checkpoint] = field(default_factory=list)
 
 
-def verify(lines: Iterable[bytes], trust: Trust | None = None) -> Report:
-    """Check the lines of an export.
+def verify(lines: Iterable[bytes], trust: Trust | None = None, *, key: str = "") -> Report:
+    """Check the lines of an export; ``key`` is the id of the key that must have signed first.
 
     Raises
     ------
@@ -111,6 +120,8 @@ def verify(lines: Iterable[bytes], trust: Trust | None = None) -> Report:
     header = _read_header(numbered)
     if trust:
         _check_names(header, trust)
+    if key and key != header.keys[0].key:
+        raise OtherLog(what="first key", found=header.keys[0].key, expected=key)
     body = _read_body(numbered)
     _check_extent(header, body, trust)
     keys = _check_signatures(header, body)
@@ -125,14 +136,15 @@ def verify(lines: Iterable[bytes], trust: Trust | None = None) -> Report:
         keys=tuple(key.key for key in keys),
         head=body.checkpoints[-1],
         trusted=trust.checkpoint if trust else None,
+        key_pinned=bool(key or trust),
     )
 
 
-def verify_file(path: Path, trust: Trust | None = None) -> Report:
+def verify_file(path: Path, trust: Trust | None = None, *, key: str = "") -> Report:
     """Check the export in a file."""
     try:
         with path.open("rb") as file:
-            return verify(_read_lines(file), trust)
+            return verify(_read_lines(file), trust, key=key)
     except OSError as error:
         raise NotAnExport(place=str(path), reason=error.strerror or str(error)) from error
 
@@ -140,6 +152,28 @@ def verify_file(path: Path, trust: Trust | None = None) -> Report:
 def trust_path(export: Path) -> Path:
     """Where the trust file of an export is looked for."""
     return export.with_name(export.name + ".trust")
+
+
+def read_key(given: str) -> str:
+    """The id of the key that somebody names by its id, its bytes as hex, or a PEM file.
+
+    Raises
+    ------
+    NotAKey
+    """
+    text = given.strip().lower()
+    if _KEY_ID.fullmatch(text):
+        return text
+    if _KEY.fullmatch(text):
+        return key_id(bytes.fromhex(text))
+    try:
+        content = Path(given).read_bytes()
+        public = load_pem_public_key(content)
+    except (OSError, ValueError) as error:
+        raise NotAKey(given=given[:200], reason=str(error)) from error
+    if not isinstance(public, Ed25519PublicKey):
+        raise NotAKey(given=given[:200], reason="it is of another kind than Ed25519")
+    return key_id(public.public_bytes_raw())
 
 
 def read_trust(path: Path) -> Trust | None:
@@ -361,6 +395,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m haihe.evidence.verify", description="Check an export of the evidence log."
     )
     parser.add_argument("file", type=Path, help="the export")
+    parser.add_argument("--key", default="", help="the key that signs first: id, hex or PEM file")
     parser.add_argument("--trust", type=Path, help="what is known of the log; default FILE.trust")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     options = parser.parse_args(arguments)
@@ -368,7 +403,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trust = read_trust(options.trust or trust_path(options.file))
         if options.trust and trust is None:
             raise NotATrustFile(place=str(options.trust), reason="there is no such file")
-        report = verify_file(options.file, trust)
+        report = verify_file(options.file, trust, key=read_key(options.key) if options.key else "")
     except HaiheError as error:
         _print(_failure(error) if options.json else str(error))
         return 1 if isinstance(error, Corrupt) else 2
@@ -385,10 +420,12 @@ def _summary(path: Path, report: Report) -> str:
     ]
     if report.trusted:
         lines.append(f"It continues what was seen of it at size {report.trusted.size}.")
+    elif report.key_pinned:
+        lines.append("Its first key is the one that you gave; an older copy would look the same.")
     else:
         lines.append(
             "Nothing outside the file was trusted: an older copy, or a log under another key, "
-            "would look the same. Give --trust to tell."
+            "would look the same. Give --key or --trust to tell."
         )
     return "\n".join(lines)
 

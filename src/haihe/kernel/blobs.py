@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from haihe.kernel.errors import FileTooLarge, StorageUnavailable
+from haihe.kernel.storage import sync_folder
 
 PIECE_BYTES = 1 << 20
 _DRAFT = "draft-"
@@ -66,6 +67,9 @@ class BlobStore:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.path.chmod(0o440)
             draft.path.replace(target)
+            # The file's content is on the disk; after a power cut its name must be there too.
+            for folder in (target.parent, self.folder):
+                sync_folder(folder)
         except OSError as error:
             raise StorageUnavailable(place=str(self.folder), reason=str(error)) from error
         return target

@@ -64,6 +64,15 @@ def takes_files() -> bool:
     return is_writable() and free_bytes() >= load_settings().disk_minimum_bytes
 
 
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk: a new one then outlasts a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _of_database(error: DatabaseError) -> StorageUnavailable | None:
     """SQLite's driver tells an error's name, PostgreSQL's its SQLSTATE, none if it lost its way."""
     cause = error.__cause__
