@@ -175,9 +175,26 @@ def test_a_holding_is_recorded_by_the_operator_and_replaced(
         services.holdings_of(ANONYMOUS, "firm")
 
 
+def test_a_holding_that_was_sold_relates_nobody(ann: Person, firm: Organisation) -> None:
+    make_organisation("mother")
+    operator = platform("operator")
+    share = {"owner": "mother", "owned": "firm", "percent": 30, "source": "register"}
+    with pytest.raises(MissingRecord):
+        services.record_ownership(operator, **share | {"percent": 0})
+    row = services.record_ownership(operator, **share)
+    assert row is not None
+    with pytest.raises(NotAllowed):
+        services.record_ownership(of(ann), **share | {"percent": 0})
+    assert services.record_ownership(operator, **share | {"percent": 0}) is None
+    assert not services.holdings_of(of(ann), "firm").exists()
+    assert services.relation_between(row.owner_id, row.owned_id, at_least_percent=1) is None
+    told = [entry.data["percent"] for entry in logged("organisation.ownership_recorded")]
+    assert told == [30, 0]
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"percent": 0}, {"percent": 101}, {"owner": "firm"}, {"source": ""}, {"source": "x" * 201}],
+    [{"percent": -1}, {"percent": 101}, {"owner": "firm"}, {"source": ""}, {"source": "x" * 201}],
 )
 def test_a_holding_that_cannot_be_is_refused(firm: Organisation, change: dict[str, Any]) -> None:
     make_organisation("mother")

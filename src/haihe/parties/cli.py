@@ -147,18 +147,16 @@ def invite(
 def record_ownership(
     owner: str,
     owned: str,
-    percent: int,
+    percent: Annotated[int, typer.Argument(help="1 to 100; 0 ends the holding.")],
     source: Annotated[str, typer.Option(help="Where this is read from.")],
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Note that one organisation holds a share of another, for the related-party test."""
     ask_consent([f"{owner} {percent} % {owned}"], yes=yes)
-    row = services.record_ownership(
-        caller(), owner=owner, owned=owned, percent=percent, source=source
-    )
+    services.record_ownership(caller(), owner=owner, owned=owned, percent=percent, source=source)
     show_record(
-        {"owner": owner, "owned": owned, "percent": row.percent, "source": row.source},
+        {"owner": owner, "owned": owned, "percent": percent, "source": source},
         as_json=as_json,
     )
 

@@ -124,7 +124,9 @@ class OwnershipForm(FieldForm):
     owner = forms.CharField(
         label=_("Holder"), max_length=80, help_text=_("The short name of an organisation.")
     )
-    percent = forms.IntegerField(label=_("Share, %"), min_value=1, max_value=100)
+    percent = forms.IntegerField(
+        label=_("Share, %"), min_value=0, max_value=100, help_text=_("0 ends the holding.")
+    )
     source = forms.CharField(
         label=_("Source"), max_length=LINE_LENGTH, help_text=_("Where this is read from.")
     )

@@ -146,17 +146,24 @@ def organisations_of(principal: Principal, *roles: Role) -> list[Organisation]:
 
 def record_ownership(
     principal: Principal, *, owner: str, owned: str, percent: int, source: str
-) -> Ownership:
-    """Note that one organisation holds a share of another, and where that is read from."""
+) -> Ownership | None:
+    """Note that one organisation holds a share of another, and where that is read from.
+
+    A share of 0 ends the holding that is noted: who sold it is related no more. None is left then.
+    """
     holder, held = find_organisation(principal, owner), find_organisation(principal, owned)
     authorize(principal, "organisation.verify", held.resource())
-    if not 1 <= percent <= 100 or holder.pk == held.pk:
-        raise InvalidField(field="percent", value=percent, rule="give 1 to 100, of another one")
+    if not 0 <= percent <= 100 or holder.pk == held.pk:
+        raise InvalidField(field="percent", value=percent, rule="give 0 to 100, of another one")
     check_line(source, field="source")
     with unit_of_work():
-        row, _ = Ownership.objects.update_or_create(
-            owner=holder, owned=held, defaults={"percent": percent, "source": source}
-        )
+        row = None
+        if percent:
+            row, _ = Ownership.objects.update_or_create(
+                owner=holder, owned=held, defaults={"percent": percent, "source": source}
+            )
+        elif not Ownership.objects.filter(owner=holder, owned=held).delete()[0]:
+            raise MissingRecord(kind="holding", id=f"{owner} of {owned}")
         record(
             "organisation.ownership_recorded",
             subject=f"organisation:{held.pk}",
