@@ -17,7 +17,7 @@ NOT_SHIPPED = {".pyc", ".po"}
 READ_WHAT_THE_DEMO_READS = """
 import django
 django.setup()
-from haihe.cli import demo
+from haihe.cli import demo_ground as demo
 from haihe.programme.domain.plans import plan_from
 from haihe.programme.domain.vouchers import rules_from
 from haihe.programme.services.plans import file_in, read_toml
