@@ -14,6 +14,7 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from haihe.compute.domain import AttemptState, EndReason, JobSpec, JobState
+from haihe.compute.domain.metering import Doubt
 from haihe.compute.models import Decision
 from haihe.compute.quantities import quantity
 from haihe.compute.services.network import PoolState, Watts
@@ -56,6 +57,12 @@ REASONS: Mapping[str, Label] = {
     EndReason.NOT_STARTED: _("Could not be started"),
     EndReason.DEADLINE: _("Could not be done by its deadline"),
     EndReason.WITHDRAWN: _("Taken back, to run elsewhere"),
+}
+DOUBTS: Mapping[str, Label] = {
+    Doubt.WALL_TOO_LONG: _("more time than it can have run: not billed"),
+    Doubt.CPU_BEYOND_POOL: _("more CPU time than the pool has: not billed"),
+    Doubt.MEMORY_BEYOND_POOL: _("more memory than the pool has"),
+    Doubt.GPU_BEYOND_SHARE: _("more GPU time than its share: not billed"),
 }
 ITEMS: Mapping[str, Label] = {
     "cpu": _("CPU"),

@@ -208,6 +208,7 @@ class UsageOut(Schema):
     peak_memory_bytes: int
     output_bytes: int
     measured_by: str
+    doubts: list[str] = Field(description="What in it cannot be, and was not billed.")
 
 
 class AttemptOut(Schema):

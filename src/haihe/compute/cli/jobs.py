@@ -461,4 +461,5 @@ def _attempt(row: Attempt) -> dict[str, Any]:
         "wall_ms": usage.wall_ms if usage else None,
         "peak_memory_bytes": usage.peak_memory_bytes if usage else None,
         "output_bytes": usage.output_bytes if usage else None,
+        "doubts": ", ".join(usage.doubts) if usage else "",
     }

@@ -77,4 +77,4 @@ class EndReason(StrEnum):
     DEADLINE = "deadline"
 
 
-NOT_THE_JOBS_FAULT = (EndReason.LOST, EndReason.NODE_FAILED)
+NOT_THE_JOBS_FAULT = (EndReason.LOST, EndReason.NODE_FAILED, EndReason.ENDED_BY_CENTRE)

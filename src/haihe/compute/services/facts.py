@@ -15,7 +15,13 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
-from haihe.compute.domain import AttemptState, Capacity, EndReason, JobSpec, need_of
+from haihe.compute.domain import (
+    NOT_THE_JOBS_FAULT,
+    AttemptState,
+    Capacity,
+    JobSpec,
+    need_of,
+)
 from haihe.compute.domain.accelerators import accelerator_of
 from haihe.compute.domain.choice import PoolFacts, Wish
 from haihe.compute.models import Agent, Attempt, MaintenanceWindow, Node, Pool, Reservation
@@ -73,13 +79,26 @@ def look_at_pools(pools: Iterable[Pool], at: datetime) -> list[PoolNow]:
             pool=pool,
             free=pool.capacity.minus(held.get(pool.pk, NOTHING)),
             nodes=nodes.get(pool.pk) or [pool.capacity],
-            silent_s=silence.get(pool.centre_id),
+            silent_s=silence.get(pool.pk),
             maintenance_at=windows.get(pool.pk),
             reliability=reliability.get(pool.pk, PRIOR_GOOD / PRIOR_ALL),
             running=running.get(pool.pk, []),
         )
         for pool in shown
     ]
+
+
+def silence_of(pool: Pool, agent: Agent | None, at: datetime) -> float | None:
+    """For how long the agent of a pool has been silent; None if it is not heard of, or not on it.
+
+    Of a pool at fault it speaks by naming the fault.
+    """
+    if agent is None or agent.public_key.startswith(EMBEDDED):
+        return None if agent is None else 0.0
+    told = [agent.seen_at] if pool.fault else [agent.seen_at, pool.reported_at]
+    if any(moment is None or at - moment > SILENT_AFTER for moment in told):
+        return None
+    return None if agent.seen_at is None else round((at - agent.seen_at).total_seconds(), 1)
 
 
 def present_facts(facts: PoolFacts, seen: PoolNow, wish: Wish, at: datetime) -> PoolFacts:
@@ -153,17 +172,14 @@ def _next_windows(pools: Sequence[Pool], at: datetime) -> dict[UUID, datetime]:
 
 
 def _silence(pools: Sequence[Pool], at: datetime) -> Mapping[UUID, float | None]:
-    """For how long each centre's agent has been silent; None where it is not heard of.
+    """For how long each pool's agent has been silent on it; None where it is not heard of.
 
-    The platform's own process counts as present: what it has not yet looked at, it will.
+    The platform's own process counts as present: what it has not yet looked at, it will. An agent
+    that speaks, but not of a pool, does not serve it.
     """
-    found: dict[UUID, float | None] = {}
-    for agent in Agent.objects.in_force().filter(centre__in={pool.centre_id for pool in pools}):
-        if agent.public_key.startswith(EMBEDDED):
-            found[agent.centre_id] = 0.0
-        elif agent.seen_at is not None and at - agent.seen_at <= SILENT_AFTER:
-            found[agent.centre_id] = round((at - agent.seen_at).total_seconds(), 1)
-    return found
+    agents = Agent.objects.in_force().filter(centre__in={pool.centre_id for pool in pools})
+    speakers = {agent.centre_id: agent for agent in agents}
+    return {pool.pk: silence_of(pool, speakers.get(pool.centre_id), at) for pool in pools}
 
 
 def _reliability(pools: Sequence[Pool], at: datetime) -> dict[UUID, float]:
@@ -176,7 +192,7 @@ def _reliability(pools: Sequence[Pool], at: datetime) -> dict[UUID, float]:
         .values_list("pool")
         .annotate(
             ended=Count("pk"),
-            failed=Count("pk", filter=Q(end_reason__in=[EndReason.LOST, EndReason.NODE_FAILED])),
+            failed=Count("pk", filter=Q(end_reason__in=NOT_THE_JOBS_FAULT)),
         )
     )
     return {

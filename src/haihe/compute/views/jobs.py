@@ -21,6 +21,7 @@ from django_htmx.http import HTMX_STOP_POLLING, HttpResponseClientRefresh
 from haihe.compute.comparison import comparison
 from haihe.compute.domain import FINAL, JobState
 from haihe.compute.labels import (
+    DOUBTS,
     OCCASIONS,
     REASONS,
     STATES,
@@ -172,6 +173,7 @@ def _attempt_row(row: Attempt) -> dict[str, Any]:
         "tone": TONES[row.state],
         "reason": REASONS.get(row.end_reason, ""),
         "usage": usage,
+        "doubts": [DOUBTS[doubt] for doubt in usage.doubts] if usage else [],
         "cpu_s": quantity(usage.cpu_ms) if usage else "",
         "wall_s": quantity(usage.wall_ms) if usage else "",
     }
