@@ -15,9 +15,10 @@ from uuid import UUID
 from haihe.compute.backends import LogChunk
 from haihe.compute.backends import read_log as read_log_file
 from haihe.compute.domain import FINAL, need_of
-from haihe.compute.errors import NoSuchFile, QuoteExpired, QuoteUsed
+from haihe.compute.errors import NoPool, NoSuchFile, QuoteExpired, QuoteUsed
 from haihe.compute.models import Contract, Job, Pool, Quote, Reservation
 from haihe.compute.protocols import INPUTS
+from haihe.compute.services.allocations import locked_allocation_reason
 from haihe.compute.services.contracts import check_within_contract
 from haihe.compute.services.facts import look_at_pools
 from haihe.compute.services.files import touch_files
@@ -37,7 +38,6 @@ from haihe.kernel.work import unit_of_work
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize, is_allowed
 
-VOUCHER_RECEIVABLE = "voucher-receivable"
 LOG_PIECE_BYTES = 256_000
 OUTPUT_DEPTH_LIMIT = 64
 OUTPUT_FILES_LIMIT = 1_000
@@ -52,6 +52,8 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
     Raises
     ------
     QuoteExpired, QuoteUsed, ContractLimit, InsufficientFunds, NoAgreement
+    NoPool
+        If the organisation's allocation was used up since the quote.
     """
     quote = find_quote(principal, quote_id)
     authorize(principal, "job.submit", quote.resource())
@@ -257,6 +259,12 @@ def _check_quote(quote: Quote) -> None:
     if quote.contract is not None:
         Contract.objects.select_for_update().get(pk=quote.contract.pk)
         check_within_contract(quote.contract, quote.amount_micro)
+    spec = quote.spec
+    reason = locked_allocation_reason(
+        spec, quote.organisation_id, quote.pool, now(), jobs=spec.array
+    )
+    if reason:
+        raise NoPool(job=spec.name, pool=str(quote.pool), reason=f"{quote.pool}: {reason}")
 
 
 def _pools_by_name() -> dict[str, UUID]:
