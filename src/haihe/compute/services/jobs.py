@@ -118,17 +118,37 @@ def cancel_job(principal: Principal, job_id: str | UUID) -> Job:
             raise WrongState(
                 kind="job", id=str(job.pk), state=job.state, needed="queued or running"
             )
-        if job.cancel_requested_at is None:
-            job.cancel_requested_at = now()
-            job.save(update_fields=["cancel_requested_at"])
-            record(
-                "job.cancel_requested",
-                subject=f"job:{job.pk}",
-                actor=principal,
-                data={"state": job.state},
-                parties=[job.organisation_id, job.provider_id],
-            )
+        _request_end(principal, job)
     return job
+
+
+def cancel_array(principal: Principal, job_id: str | UUID) -> int:
+    """Ask for the end of all jobs of the array that a job is of; of how many there was need to."""
+    job = find_job(principal, job_id)
+    authorize(principal, "job.cancel", job.resource())
+    with unit_of_work():
+        unfinished = Job.objects.filter(
+            quote=job.quote_id, finished_at=None, cancel_requested_at=None
+        )
+        rows = list(unfinished.select_for_update().order_by("pk"))
+        for row in rows:
+            authorize(principal, "job.cancel", row.resource())
+            _request_end(principal, row)
+    return len(rows)
+
+
+def _request_end(principal: Principal, job: Job) -> None:
+    if job.cancel_requested_at is not None:
+        return
+    job.cancel_requested_at = now()
+    job.save(update_fields=["cancel_requested_at"])
+    record(
+        "job.cancel_requested",
+        subject=f"job:{job.pk}",
+        actor=principal,
+        data={"state": job.state},
+        parties=[job.organisation_id, job.provider_id],
+    )
 
 
 def find_job(principal: Principal, job_id: str | UUID) -> Job:
@@ -149,10 +169,19 @@ def find_job(principal: Principal, job_id: str | UUID) -> Job:
 
 
 def list_jobs(
-    principal: Principal, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    principal: Principal,
+    *,
+    quote: str | UUID | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
 ) -> Page[Job]:
-    """The newest jobs that the caller may see: of their organisations, or, for an auditor, all."""
+    """The newest jobs that the caller may see: of their organisations, or, for an auditor, all.
+
+    Of one quote, if it is given: those are the jobs of an array.
+    """
     jobs = Job.objects.select_related("organisation", "provider", "pool__centre", "settlement")
+    if quote is not None:
+        jobs = jobs.filter(quote=parse_id(quote, kind="quote"))
     if is_allowed(principal, "job.read", Resource("Job")):
         return paginate(jobs, cursor=cursor, limit=limit)
     mine = listed_organisations(principal, "job.read", "Job")
