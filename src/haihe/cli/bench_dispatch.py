@@ -34,10 +34,11 @@ from haihe.compute.domain import (  # noqa: E402
 )
 from haihe.compute.domain.choice import PoolFacts  # noqa: E402
 from haihe.compute.models import Centre, Job, JobKind, Offer, Pool, Quote  # noqa: E402
-from haihe.compute.services.dispatch import View, plan_queue  # noqa: E402
+from haihe.compute.services.dispatch import plan_queue  # noqa: E402
 from haihe.compute.services.embedded import embed_agent  # noqa: E402
 from haihe.compute.services.facts import wish_of  # noqa: E402
 from haihe.compute.services.kinds import Bid, keep_kind, read_kind  # noqa: E402
+from haihe.compute.services.view import View  # noqa: E402
 from haihe.kernel.clock import now  # noqa: E402
 from haihe.kernel.work import unit_of_work  # noqa: E402
 from haihe.parties.models import Organisation, Person  # noqa: E402

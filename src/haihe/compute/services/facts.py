@@ -104,8 +104,7 @@ def silence_of(pool: Pool, agent: Agent | None, at: datetime) -> float | None:
 def present_facts(facts: PoolFacts, seen: PoolNow, wish: Wish, at: datetime) -> PoolFacts:
     """The facts of a pool with what has changed since they were gathered."""
     pool = seen.pool
-    each = Capacity(wish.cpu_milli, wish.memory_bytes, wish.gpu_milli)
-    starts_s = expected_start_s(seen, _times(each, wish.nodes))
+    starts_s = expected_start_s(seen, wish.need)
     until = seen.maintenance_at
     return replace(
         facts,
@@ -114,13 +113,23 @@ def present_facts(facts: PoolFacts, seen: PoolNow, wish: Wish, at: datetime) -> 
         fault=pool.fault,
         whole=pool.capacity,
         free=seen.free,
-        largest=_largest(seen.nodes),
-        fitting_nodes=sum(not node.shortfall(each) for node in seen.nodes),
+        largest=_largest(seen.nodes, wish.each),
+        fitting_nodes=sum(not node.shortfall(wish.each) for node in seen.nodes),
         maintenance_in_s=None if until is None else max(0.0, (until - at).total_seconds()),
         start_s=starts_s,
         start_p90_s=starts_s,
         reliability=round(seen.reliability, 4),
     )
+
+
+def without_hold(seen: PoolNow, held: Reservation, at: datetime) -> PoolNow:
+    """A pool as it would be without what one job holds of it."""
+    own = Capacity(held.cpu_milli, held.memory_bytes, held.gpu_milli)
+    if held.placed_at is None or held.released_at is not None:
+        return seen
+    running = list(seen.running)
+    running.remove((_left_s(held.placed_at, held.wall_s, at), own))
+    return replace(seen, free=seen.free.plus(own), running=running)
 
 
 def expected_start_s(seen: PoolNow, need: Capacity) -> float:
@@ -129,11 +138,7 @@ def expected_start_s(seen: PoolNow, need: Capacity) -> float:
     if not free.shortfall(need):
         return 0.0
     for remaining_s, held in sorted(seen.running, key=lambda pair: pair[0]):
-        free = Capacity(
-            free.cpu_milli + held.cpu_milli,
-            free.memory_bytes + held.memory_bytes,
-            free.gpu_milli + held.gpu_milli,
-        )
+        free = free.plus(held)
         if not free.shortfall(need):
             return round(remaining_s, 1)
     return 0.0
@@ -208,17 +213,18 @@ def _running(pools: Sequence[Pool], at: datetime) -> dict[UUID, list[tuple[float
     ).values_list("pool", "placed_at", "wall_s", "cpu_milli", "memory_bytes", "gpu_milli")
     for pool, placed_at, wall_s, cpu, memory, gpu in started:
         assert placed_at is not None
-        left = max(1.0, wall_s - (at - placed_at).total_seconds())
-        found[pool].append((left, Capacity(cpu, memory, gpu)))
+        found[pool].append((_left_s(placed_at, wall_s, at), Capacity(cpu, memory, gpu)))
     return found
 
 
-def _largest(nodes: Sequence[Capacity]) -> Capacity:
-    """The largest node, by cards, then memory, then CPUs."""
-    return max(nodes, key=lambda n: (n.gpu_milli, n.memory_bytes, n.cpu_milli), default=NOTHING)
+def _left_s(placed_at: datetime, wall_s: int, at: datetime) -> float:
+    return max(1.0, wall_s - (at - placed_at).total_seconds())
 
 
-def _times(capacity: Capacity, count: int) -> Capacity:
-    return Capacity(
-        capacity.cpu_milli * count, capacity.memory_bytes * count, capacity.gpu_milli * count
+def _largest(nodes: Sequence[Capacity], each: Capacity) -> Capacity:
+    """The node that fits a part of a job best, or lacks least for it; NOTHING without nodes."""
+    return min(
+        nodes,
+        key=lambda n: (n.lack(each), -n.gpu_milli, -n.memory_bytes, -n.cpu_milli),
+        default=NOTHING,
     )

@@ -98,6 +98,9 @@ def job(request: Request, job_id: UUID) -> HttpResponse:
         context.update(_explained(explain_job(request.principal, job_id)))
     if found.quote.spec.array > 1:
         context["siblings"] = _siblings(found)
+        context["may_cancel_array"] = not context["siblings"]["is_over"] and is_allowed(
+            request.principal, "job.cancel", found.resource()
+        )
     if context["may_read_log"]:
         context["log"] = _log_end(request, job_id)
         context["files"] = services.list_outputs(request.principal, job_id)
@@ -141,6 +144,14 @@ def job_file(request: Request, job_id: UUID, path: str) -> HttpResponseBase:
     """One output file as a download."""
     file = services.open_output(request.principal, job_id, path)
     return stream_file(request, file, name=path.rpartition("/")[2])
+
+
+@require_POST
+def cancel_array(request: Request, job_id: UUID) -> HttpResponse:
+    """Ask for the end of all jobs of an array."""
+    services.cancel_array(request.principal, job_id)
+    messages.success(request, _("The jobs of the array are asked to end."))
+    return redirect("compute:job", job_id)
 
 
 @require_POST
@@ -216,6 +227,8 @@ def _siblings(job: Job) -> dict[str, Any]:
             {"job": row, "state": STATES[row.state], "tone": TONES[row.state]}
             for row in rows[:SHOWN_SIBLINGS]
         ],
+        "left_out": max(0, len(rows) - SHOWN_SIBLINGS),
+        "is_over": all(row.state in FINAL for row in rows),
     }
 
 
