@@ -23,6 +23,7 @@ import numpy as np
 
 from bci_rehab.errors import NotARecording
 from bci_rehab.signal.blocks import Block, Channel, ChannelKind, StreamInfo
+from haihe.packs import gettext_noop
 
 MAGIC = b"HAIHEREC"
 VERSION = 1
@@ -31,6 +32,13 @@ MARK = b"HBLK"
 HEAD = struct.Struct("<4sIBxxxQd")
 DIGEST = 16
 PAYLOAD_LIMIT = 16 * 2**20
+# Why a file cannot be read on.
+TORN_HEAD = gettext_noop("the file ends inside of a block's head")
+TORN = gettext_noop("the file ends inside of a block")
+NO_BLOCK = gettext_noop("what follows is no block")
+CHANGED = gettext_noop("a block does not match its checksum")
+MISSING = gettext_noop("block {number} is missing")
+DETAILS = (TORN_HEAD, TORN, NO_BLOCK, CHANGED, MISSING)
 _SAMPLES = struct.Struct("<qIHBxd")
 
 
@@ -138,17 +146,17 @@ class Scan:
         """The next block's bytes, or why there is none."""
         head = self._file.read(HEAD.size + DIGEST)
         if len(head) < HEAD.size + DIGEST:
-            return b"", "the file ends inside of a block's head"
+            return b"", TORN_HEAD
         mark, length, kind, number, _ = HEAD.unpack_from(head)
         if mark != MARK or length > PAYLOAD_LIMIT or kind not in set(RecordKind):
-            return b"", "what follows is no block"
+            return b"", NO_BLOCK
         payload = self._file.read(length)
         if len(payload) < length:
-            return b"", "the file ends inside of a block"
+            return b"", TORN
         if digest_of(self.digest, head[: HEAD.size], payload) != head[HEAD.size :]:
-            return b"", "a block does not match its checksum"
+            return b"", CHANGED
         if number != self.number + 1:
-            return b"", f"block {self.number + 1} is missing"
+            return b"", MISSING.format(number=self.number + 1)
         return head + payload, ""
 
 

@@ -15,8 +15,10 @@ from bci_rehab.session.engine import Engine, TrialResult
 from bci_rehab.session.events import Event, Outcome, event_from
 from bci_rehab.session.plan import SegmentKind
 from bci_rehab.session.record_format import Record, Recording, RecordKind, read_recording
+from bci_rehab.session.recorder import Recorder
 from bci_rehab.session.resume import engine_of
 from bci_rehab.signal.blocks import Block
+from bci_rehab.station.opening import RECORDING, SUMMARY
 
 RIGHT = (Outcome.HIT, Outcome.QUIET)
 NOTES_LIMIT = 200
@@ -81,6 +83,20 @@ def write_summary(recording: Path, to: Path) -> dict[str, Any]:
     return made
 
 
+def finish(folder: Path) -> dict[str, Any]:
+    """Finish a session whose process is gone: its recording as far as it goes, and the summary.
+
+    Raises
+    ------
+    RecordingClosed
+        If another process is writing it.
+    """
+    recording = folder / RECORDING
+    if not read_recording(recording, with_samples=False).intact:
+        Recorder.resume(recording).close()
+    return write_summary(recording, folder / SUMMARY)
+
+
 def events_of(recording: Recording) -> list[Event]:
     """The log of the session."""
     return [event_from(record.body) for record in recording.of(RecordKind.EVENT)]
@@ -124,20 +140,23 @@ def _trial(result: TrialResult) -> dict[str, Any]:
 
 
 def _stops(recording: Recording) -> list[dict[str, Any]]:
-    """Each stop once, with its latency where the driver was on: the later record knows it."""
+    """Each stop once, with its latency where the driver was on: the later record knows it.
+
+    Several reasons may have stopped it at one time; each is there.
+    """
     began_s = recording.records[0].at_s
-    by_time: dict[float, dict[str, Any]] = {}
+    found: dict[tuple[float, str], dict[str, Any]] = {}
     for record in recording.of(RecordKind.STOP):
         body = record.body
         latency_ms = body.get("latency_ms")
-        by_time[body["decided_s"]] = {
+        found[body["decided_s"], body["reason"]] = {
             "reason": body["reason"],
             "detail": body.get("detail", ""),
             "at_s": round(body["decided_s"] - began_s, 2),
             "was_on": body.get("was_on", False),
             "latency_ms": None if latency_ms is None else round(latency_ms, 1),
         }
-    return list(by_time.values())[:STOPS_LIMIT]
+    return list(found.values())[:STOPS_LIMIT]
 
 
 def _movements(permits: Sequence[Record]) -> dict[str, Any]:
