@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -38,6 +38,7 @@ TORN = gettext_noop("the file ends inside of a block")
 NO_BLOCK = gettext_noop("what follows is no block")
 CHANGED = gettext_noop("a block does not match its checksum")
 MISSING = gettext_noop("block {number} is missing")
+NO_DESCRIPTION = gettext_noop("its first block, the description, is missing")
 DETAILS = (TORN_HEAD, TORN, NO_BLOCK, CHANGED, MISSING)
 _SAMPLES = struct.Struct("<qIHBxd")
 
@@ -160,10 +161,13 @@ class Scan:
         return head + payload, ""
 
 
-def read_recording(path: Path, *, with_samples: bool = True) -> Recording:
+def read_recording(
+    path: Path, *, with_samples: bool = True, kinds: Container[RecordKind] = frozenset(RecordKind)
+) -> Recording:
     """Everything up to the first damaged block, and what was lost behind it.
 
-    Without samples the file is still checked throughout, in little memory.
+    Without samples, and of the first block and these ``kinds`` only, the file is still checked
+    throughout, in little memory.
 
     Raises :class:`NotARecording` if not even the description of the stream can be read.
     """
@@ -172,12 +176,13 @@ def read_recording(path: Path, *, with_samples: bool = True) -> Recording:
         scan = Scan(file, path)
         for record in scan:
             if record.block is None:
-                records.append(record)
+                if not records or record.kind in kinds:
+                    records.append(record)
             elif with_samples:
                 blocks.append(record.block)
                 numbers.append(record.number)
     if not records or records[0].kind is not RecordKind.INFO:
-        raise NotARecording(path=str(path), reason="its first block, the description, is missing")
+        raise NotARecording(path=str(path), reason=NO_DESCRIPTION)
     info = records[0].body
     return Recording(
         path=path,

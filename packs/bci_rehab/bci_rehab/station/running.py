@@ -201,7 +201,7 @@ class RunningSession:
 
     def _recorded(self, info: StreamInfo) -> tuple[Recorder, Engine]:
         if self.opening.resume and self.recording.exists():
-            before = read_recording(self.recording, with_samples=False)
+            before = read_recording(self.recording, with_samples=False, kinds={RecordKind.EVENT})
             check_same(before.stream, info)
             return Recorder.resume(self.recording), engine_of(before)
         said = {
@@ -236,7 +236,7 @@ class RunningSession:
         if self.opening.actuator.kind != "sham":
             return None
         other = within(self._home, str(self.opening.actuator.given.get("recording", "")))
-        results = results_of(read_recording(other, with_samples=False))
+        results = results_of(read_recording(other, with_samples=False, kinds={RecordKind.EVENT}))
         return Yoke(
             YokedTrial(
                 side=result.side.value,
