@@ -10,6 +10,7 @@ from haihe.packs import (
     Corrupt,
     Invalid,
     Refused,
+    Unavailable,
     gettext_noop,
 )
 
@@ -110,7 +111,7 @@ class IdentitySealed(Corrupt):
     code: ClassVar[str] = "bci_rehab.identity_sealed"
     template: ClassVar[str] = gettext_noop(
         "The identity of patient {patient} does not open: the key in keys/bci_rehab_identity is "
-        "another one, or the row was changed. Restore the key from the backup."
+        "gone or another one, or the row was changed. Restore the key from the backup."
     )
 
     patient: str
@@ -217,3 +218,16 @@ class SessionNotReady(Conflict):
     session: str
     state: str
     needed: str
+
+
+@dataclass(kw_only=True, eq=False)
+class HaltUnconfirmed(Unavailable):
+    """A session must not go on, and the station did not say that it has ended."""
+
+    code: ClassVar[str] = "bci_rehab.halt_unconfirmed"
+    template: ClassVar[str] = gettext_noop(
+        "What you entered is recorded, but the station did not confirm that session {session} has "
+        "ended. Press the stop on its page now, then close the session."
+    )
+
+    session: str
