@@ -131,6 +131,21 @@ class ModalityNotLive(Refused):
 
 
 @dataclass(kw_only=True, eq=False)
+class RateOutOfReach(Refused):
+    """No calibration of the prescribed length holds enough rest to bound so low a rate."""
+
+    code: ClassVar[str] = "bci_rehab.rate_out_of_reach"
+    template: ClassVar[str] = gettext_noop(
+        "Sessions of {minutes} minutes hold too little rest to be sure of {rate} false triggers a "
+        "minute at most. Prescribe {lowest} or more."
+    )
+
+    rate: str
+    minutes: int
+    lowest: str
+
+
+@dataclass(kw_only=True, eq=False)
 class NothingPrescribed(Refused):
     """A session needs a prescription in force with sessions left."""
 

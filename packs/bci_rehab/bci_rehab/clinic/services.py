@@ -40,6 +40,7 @@ from bci_rehab.clinic.models import (
     TrainingSession,
 )
 from bci_rehab.clinic.models import Identity as IdentityRow
+from bci_rehab.clinic.planning import check_calibrates
 from haihe.packs import Refused
 from haihe.packs.pages import (
     MissingRecord,
@@ -231,10 +232,18 @@ def prescribe(
     ------
     ConsentMissing, IntakeMissing, Contraindicated, PrescriptionActive
         If the patient has not consented, was not asked, may not, or has a prescription already.
+    RateOutOfReach, PlanImpossible
+        If no session of these minutes could calibrate a decoder that moves so rarely by mistake.
     """
     patient = _open_patient(principal, patient_id)
     with unit_of_work():
         check_may_train(patient, modality)
+        check_calibrates(
+            modality=modality,
+            side=side,
+            minutes=minutes,
+            false_triggers_per_min=false_triggers_per_min,
+        )
         if patient.prescriptions.filter(state=Prescription.State.ACTIVE).exists():
             raise PrescriptionActive(patient=patient.pseudonym)
         prescription = Prescription.objects.create(

@@ -136,6 +136,7 @@ def plan_session(
             session=number,
             sessions=prescription.sessions,
             calibrate=calibrate,
+            false_triggers_per_min=prescription.false_triggers_per_min,
             seed=seed,
         )
         pk = new_id()
