@@ -61,7 +61,16 @@ def test_a_process_is_live_without_a_database() -> None:
 @pytest.mark.usefixtures("at_work")
 def test_everything_that_must_hold_has_a_line() -> None:
     checks = ready(200)
-    names = ("database", "migrations", "disk", "events", "evidence", "dispatcher", "services")
+    names = (
+        "database",
+        "migrations",
+        "disk",
+        "events",
+        "evidence",
+        "entries",
+        "dispatcher",
+        "services",
+    )
     assert states(checks) == dict.fromkeys(names, "ok")
     assert checks["disk"]["minimum_bytes"] == load_settings().disk_minimum_bytes
     assert checks["disk"]["free_bytes"] > checks["disk"]["minimum_bytes"]

@@ -208,7 +208,7 @@ def test_the_log_is_checked_from_its_page(entry_id: UUID, member: Person) -> Non
     auditor = browser(make_person(roles=("auditor",)))
     assert "Check now" in sound(auditor.get(address)).text
     page = sound(auditor.post(address, follow=True))
-    assert "The log holds all that was seen of it: 1 entries." in page.text
+    assert "All 1 entries are as they were logged." in page.text
     assert "Held when last checked" in sound(browser().get(address)).text
 
 
@@ -218,7 +218,7 @@ def test_a_contradiction_is_shown_where_it_was_looked_for(entry_id: UUID, home: 
     with files.witness_lock(home):
         files.write_witness(home, replace(head, size=9))
     page = sound(browser(make_person(roles=("operator",))).post("/evidence/verify"), 500)
-    assert "The log does not hold what was seen of it" in page.text
+    assert "The log is not what it was" in page.text
     assert "older copy" in page.text
     assert EvidenceEntry.objects.count() == 1
 

@@ -16,6 +16,7 @@ from haihe.compute.services.settlement import DISPATCHER
 from haihe.compute.services.telemetry import thin_out
 from haihe.data import services as data
 from haihe.data.tasks import forget_drafts
+from haihe.evidence.inspection import verify_entries
 from haihe.evidence.labels import BROUGHT_KINDS
 from haihe.evidence.services import verify_log
 from haihe.kernel import beats, health, tasks
@@ -35,10 +36,12 @@ from haihe.programme.services.vouchers import VoucherFunding
 
 EXPIRY_EVERY = timedelta(seconds=30)
 VERIFY_EVERY = timedelta(minutes=10)
+VERIFY_ENTRIES_EVERY = timedelta(days=1)
 HOUSEKEEPING_EVERY = timedelta(hours=1)
 # A dispatcher is silent for the length of a step, as when it copies large inputs.
 DISPATCHER_SILENCE = timedelta(seconds=60)
 VERIFY = "evidence.verify"
+VERIFY_ENTRIES = "evidence.verify_entries"
 _POOL_FIGURES = {
     "cpu": "Used share of a pool's CPUs, 0 to 1, where the figure is fresh.",
     "memory": "Used share of a pool's memory, 0 to 1.",
@@ -129,6 +132,7 @@ def _set_beats() -> None:
     """What is done periodically, by whichever process of the installation comes first."""
     beats.every(EXPIRY_EVERY, "ledger.expire", _expire)
     beats.every(VERIFY_EVERY, VERIFY, _verify)
+    beats.every(VERIFY_ENTRIES_EVERY, VERIFY_ENTRIES, _verify_entries)
     for name, work in {
         "kernel.forget": tasks.forget_old_rows,
         "parties.forget": forget_expired,
@@ -143,6 +147,9 @@ def _set_checks() -> None:
     """What must hold beside database, migrations and disk."""
     health.register_check("events", _events)
     health.register_check("evidence", partial(health.of_beat, VERIFY, interval=VERIFY_EVERY))
+    health.register_check(
+        "entries", partial(health.of_beat, VERIFY_ENTRIES, interval=VERIFY_ENTRIES_EVERY)
+    )
     health.register_check("dispatcher", _dispatcher)
     health.register_check("services", _services)
 
@@ -154,6 +161,11 @@ def _expire(at: datetime) -> str:
 def _verify(at: datetime) -> str:
     head = verify_log()
     return f"agrees with its witness at {head.size} entries" if head else "has no entry yet"
+
+
+def _verify_entries(at: datetime) -> str:
+    head = verify_entries()
+    return f"are as they were logged, all {head.size}" if head else "are none yet"
 
 
 def _events() -> health.Line:

@@ -20,7 +20,7 @@ from haihe.compute.models import Contract, Job, UsageRecord
 from haihe.compute.services import contracts, jobs
 from haihe.compute.tasks import Dispatcher
 from haihe.data import services as data
-from haihe.evidence import services as evidence
+from haihe.evidence.inspection import verify_entries
 from haihe.kernel.clock import now
 from haihe.kernel.days import local_day
 from haihe.kernel.errors import Unavailable
@@ -51,7 +51,7 @@ class Demo(Ground):
         evaluation = self._evaluation(job)
         self._accept_scenario(evaluation)
         after = self._indicator()
-        head = evidence.verify_log()
+        head = verify_entries()
         audit = ledger.audit(CONSOLE)
         self.say(
             _("evidence"),

@@ -170,9 +170,9 @@ def prove_consistency(request: Request, first: int, second: int) -> ConsistencyO
 
 @router.post("/evidence/verify", response=CheckOut | None)
 def verify_evidence(request: Request) -> CheckOut | None:
-    """Check now that the database holds the log that it held before; null if the log is empty.
+    """Check every entry now, and that the log is the one of before; null if the log is empty.
 
-    What contradicts itself is answered with `evidence.log_contradicts`.
+    What is wrong is answered by its name, such as `evidence.entry_wrong`.
     """
     found = inspection.check_log(request.principal)
     return CheckOut(id=found.id, at=found.at, size=found.size) if found else None

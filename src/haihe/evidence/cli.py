@@ -125,7 +125,7 @@ def verify(
     trust: Annotated[Path | None, typer.Option(help="What is known of the log.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that the log holds what it held before: the one in the database, or an export."""
+    """Check every entry of the log, the one in the database or an export of it."""
     if file is None:
         found = inspection.check_log(caller())
         show_record(

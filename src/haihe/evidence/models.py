@@ -29,8 +29,8 @@ from haihe.evidence.domain import (
     entry_text,
     timestamp,
 )
-from haihe.evidence.errors import LogContradicts
-from haihe.evidence.merkle import Frontier
+from haihe.evidence.errors import EntryWrong, LogContradicts
+from haihe.evidence.merkle import Frontier, leaf_hash
 from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField
 from haihe.kernel.pagination import MAX_LIMIT, Page
@@ -123,6 +123,13 @@ class PlacedQuerySet(models.QuerySet[M]):
 
 class EvidenceEntryQuerySet(PlacedQuerySet["EvidenceEntry"]):
     """Reads and the one write of entries."""
+
+    def page(self, cursor: str | None, limit: int) -> Page[EvidenceEntry]:
+        """The page below ``cursor``; each entry on it is the one that was logged."""
+        page = super().page(cursor, limit)
+        for row in page.items:
+            row.checked()
+        return page
 
     def naming(self, organisations: Iterable[UUID]) -> Self:
         """Entries to which one of the organisations is a party."""
@@ -234,6 +241,22 @@ class EvidenceEntry(models.Model):
             parties_json=self.parties_json,
             data_json=self.data_json,
         )
+
+    def checked(self) -> Self:
+        """The row itself, if its content is still what was logged.
+
+        Whoever has the database can put other content beside the hash that the signed root
+        covers: content is shown and computed with only after this.
+
+        Raises
+        ------
+        EntryWrong
+            If its text is not what its hash was made of.
+        """
+        if leaf_hash(self.text().encode()) != bytes(self.leaf):
+            reason = "its content is not what its hash was made of"
+            raise EntryWrong(index=self.index, id=str(self.id), reason=reason)
+        return self
 
     def line(self) -> str:
         """The entry as a line of an export."""

@@ -265,9 +265,9 @@ def _home() -> Path:
 def verify_log() -> Checkpoint | None:
     """Check, in O(log n), that the database holds the log that it held before; its head.
 
-    Entries are not read one by one: that is what an export and the offline verifier are for. What
-    is found here is a database put back to an old copy or replaced, newest entries that are gone,
-    and a signing key that cannot be used.
+    Entries are not read one by one: :func:`haihe.evidence.inspection.verify_entries` does that.
+    What is found here is a database put back to an old copy or replaced, newest entries that are
+    gone, and a signing key that cannot be used.
 
     Raises
     ------
@@ -388,7 +388,7 @@ def get(principal: Principal, id: UUID | str) -> EvidenceEntry:  # noqa: A002 (t
     row = EvidenceEntry.objects.filter(id=parse_id(id, kind="evidence")).first()
     if row is None:
         raise MissingRecord(kind="evidence", id=str(id))
-    authorize(principal, "evidence.read", row.resource())
+    authorize(principal, "evidence.read", row.checked().resource())
     return row
 
 
@@ -401,7 +401,7 @@ def find(
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[EvidenceEntry]:
-    """The entries that the caller may read, newest first."""
+    """The entries that the caller may read, newest first; :class:`EntryWrong` for a changed one."""
     authorize(principal, "evidence.list", LOG)
     rows = EvidenceEntry.objects.all()
     # Who may read an entry that names no party may read them all.
@@ -419,12 +419,13 @@ def find(
 def entries_of(*, kind: str, as_of: datetime | None = None) -> Iterator[Entry]:
     """All entries of a kind in order of the log, up to an instant; for computing, not for showing.
 
-    No caller is asked for: what is computed from them is authorised where it is shown.
+    No caller is asked for: what is computed from them is authorised where it is shown. Nothing is
+    computed from content that was changed: that is an :class:`EntryWrong`.
     """
     rows = EvidenceEntry.objects.filter(kind=kind).order_by("index")
     if as_of is not None:
         rows = rows.filter(at__lte=as_of)
-    return (row.entry() for row in rows.iterator(chunk_size=CHUNK))
+    return (row.checked().entry() for row in rows.iterator(chunk_size=CHUNK))
 
 
 def export(principal: Principal, path: Path) -> Exported:
@@ -447,7 +448,7 @@ def export(principal: Principal, path: Path) -> Exported:
         raise TrustOfOtherLog(
             place=str(trust_path(path)), trusted=trusted.checkpoint.log, log=str(log.log)
         )
-    files.write_export(path, _export_lines(log))
+    files.write_export(path, export_lines(log))
     newest = _checkpoint(log, log.size)
     if trusted is None:
         trusted = Trust(EvidenceKey.objects.get(since_size=0).public_key(), newest)
@@ -458,7 +459,7 @@ def export(principal: Principal, path: Path) -> Exported:
     return Exported(path, trust_path(path), log.size, trusted.checkpoint.size)
 
 
-def _export_lines(log: EvidenceLog) -> Iterator[str]:
+def export_lines(log: EvidenceLog) -> Iterator[str]:
     """Header, entries, checkpoints of the log up to the size that its row had when it was read."""
     signed = EvidenceCheckpoint.objects.filter(size__lte=log.size).order_by("size")
     seen = files.read_witness(_home())

@@ -64,7 +64,11 @@ def _log_page(
 @require_GET
 def entry(request: Request, entry_id: UUID) -> HttpResponse:
     """One entry and its proof; the proof alone for who may not read the content."""
-    found = inspection.prove(request.principal, entry_id)
+    try:
+        found = inspection.prove(request.principal, entry_id)
+    except Corrupt as error:
+        context = {"entry_id": entry_id, "contradiction": localized(error), "as_of": now()}
+        return render(request, "evidence/entry_wrong.html", context, status=status_of(error))
     row = services.get(request.principal, entry_id) if found.entry_text else None
     context = {
         "entry": _shown(row) if row else None,
@@ -136,7 +140,7 @@ def verify(request: Request) -> HttpResponse:
         except Corrupt as error:
             contradiction, status = localized(error), status_of(error)
         else:
-            text = _("The log holds all that was seen of it: %(size)s entries.")
+            text = _("All %(size)s entries are as they were logged.")
             messages.success(request, text % {"size": found.size if found else 0})
             return redirect("evidence:verify")
     check = inspection.last_check(request.principal)
