@@ -87,7 +87,7 @@ class ShareOut(Schema):
     amount_micro: int
 
 
-class CheckOut(Schema):
+class PoolCheckOut(Schema):
     """One filter: whether the pool passes it, and if not, what was asked and what is there."""
 
     name: str
@@ -106,11 +106,11 @@ class TermOut(Schema):
     weight: float
 
 
-class VerdictOut(Schema):
+class PoolVerdictOut(Schema):
     """What was found of one pool: terms and a score too, if it would do now or at another hour."""
 
     pool: str
-    checks: list[CheckOut]
+    checks: list[PoolCheckOut]
     terms: list[TermOut]
     score: float | None
 
@@ -120,7 +120,7 @@ class ChoiceOut(Schema):
 
     objective: str
     weights: dict[str, float]
-    verdicts: list[VerdictOut]
+    verdicts: list[PoolVerdictOut]
     chosen: str | None
 
 
