@@ -64,7 +64,7 @@ def epochs(
     begin_s: float = BEGIN_S,
     end_s: float = END_S,
 ) -> tuple[Floats, Labels]:
-    """Cut epochs from samples of shape (channels, samples), around events at the samples ``onsets``.
+    """Cut epochs from samples of shape (channels, samples), around events at ``onsets``.
 
     Returns
     -------
