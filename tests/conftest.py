@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         wanted = [item for item in wanted if "shared_data" not in getattr(item, "fixturenames", ())]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(wanted)])
     items[:] = sorted(wanted, key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the simulation of the control plane played, over all processes that took part."""
+    figures, faults = Counter[str](), Counter[str]()
+    for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
+        for name, told in getattr(report, "user_properties", ()):
+            if name == "control plane" and report.when == "call":
+                figures.update(told["figures"])
+                faults.update(told["faults"])
+    if figures:
+        counted = ", ".join(f"{name} {count}" for name, count in sorted(faults.items()))
+        terminalreporter.write_line(
+            f"control plane: {figures['seeds']} seeds, {figures['jobs']} jobs, "
+            f"{faults.total()} faults ({counted}), "
+            f"{figures['lost']} lost, {figures['doubled']} doubled"
+        )
 
 
 def _touches_database(item: pytest.Item) -> bool:

@@ -30,6 +30,7 @@ PUBLIC = (
     "/schemes/demo-2026",
     "/packs",
     "/packs/tumour_triage",
+    "/packs/bci_rehab",
     "/scenarios",
     "/evaluations",
     "/datasets",

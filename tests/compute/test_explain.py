@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+from django.utils.translation import override
+
+from haihe.compute.domain.choice import Check, reason_of
 from haihe.compute.models import Agent, Attempt, Decision, Quote
 from haihe.compute.services import centres
 from haihe.compute.services.dispatch import plan_round
-from haihe.compute.services.explain import Waits, explain_job
+from haihe.compute.services.explain import (
+    IN_LINE,
+    NEXT,
+    NO_POOL,
+    NOT_TAKEN,
+    SCHEDULER_HAS,
+    SCHEDULER_SAYS,
+    STANDS,
+    Waits,
+    explain_job,
+)  # fmt: skip
 from haihe.kernel.clock import now
+from haihe.kernel.phrases import translated
 from haihe.policy.errors import NotAllowed
 from tests.callers import Caller, haihe, said
 from tests.compute.conftest import POOL
@@ -93,3 +108,22 @@ def test_a_quote_from_before_comparisons_explains_as_much_as_is_known(firm: Side
     assert caller.get(f"/quotes/{job.quote_id}").json()["comparison"] is None
     assert haihe("job", "explain", job.pk, caller=firm.member).exit_code == 0
     assert haihe("quote", "show", job.quote_id, caller=firm.member).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        NEXT.format(POOL), IN_LINE.format(3, POOL), NO_POOL, NOT_TAKEN.format(POOL),
+        SCHEDULER_SAYS.format(POOL, "Resources"), SCHEDULER_HAS.format(POOL), *STANDS.values(),
+        *(
+            reason_of(POOL, Check(name, False, "4 cpu_milli", "2 cpu_milli"))
+            for name in (
+                "wished", "open", "heard", "resources", "nodes", "accelerator", "software",
+                "inputs", "account", "contract", "price", "maintenance", "deadline", "room",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_every_sentence_is_chinese_on_a_chinese_page(sentence: str) -> None:
+    with override("zh-hans"):
+        assert re.search(r"[一-鿿]", translated(sentence))

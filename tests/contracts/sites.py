@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -105,6 +106,7 @@ class SlurmSite:
         self.cluster.wait_for_nodes()
         self.backend: Backend = SlurmBackend(
             transport=self.transport(),
+            default_user=getpass.getuser(),
             search_path=f"{Path(sys.executable).parent}:/usr/bin:/bin",
             count_every_s=0.2,
         )

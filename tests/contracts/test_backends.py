@@ -21,6 +21,7 @@ from haihe.compute.backends import (
     LogChunk,
     RunState,
     RunStatus,
+    Submitted,
     WorkOrder,
     landlock,
 )
@@ -96,7 +97,7 @@ def handle_of(wanted: WorkOrder) -> Handle:
 
 
 def start(site: Site, wanted: WorkOrder) -> Handle:
-    assert site.backend.submit([wanted]) == {}
+    assert site.backend.submit([wanted]) == Submitted()
     return handle_of(wanted)
 
 
@@ -165,7 +166,7 @@ def test_a_command_that_a_signal_ends_says_which(site: Site) -> None:
 @needs("refuses-missing-program")
 def test_a_missing_program_is_an_error_at_once(site: Site) -> None:
     wanted = order(site, "no-such-program")
-    refused = site.backend.submit([wanted])
+    refused = site.backend.submit([wanted]).refused
     assert "no-such-program" in refused[wanted.attempt_id]
 
 

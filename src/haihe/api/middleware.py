@@ -127,13 +127,13 @@ class EditMiddleware:
         try:
             with unit_of_work():
                 request.method = "GET"
-                present = self.get_response(request)
+                present = _or_undo(self.get_response(request))
                 request.method = "PUT"
                 if etag_of(present.content) != match:
                     raise StaleEdit(path=request.path)  # noqa: TRY301 (undoes the unit of work)
                 return _or_undo(self.get_response(request))
         except StaleEdit as error:
-            return _answer(error, request, status=HTTPStatus.PRECONDITION_FAILED)
+            return _answer(error, request)
         except _Undo as undo:
             return undo.response
 
@@ -196,8 +196,6 @@ def _upload_digest(request: Request) -> str:
     return digest.hexdigest()
 
 
-def _answer(error: HaiheError, request: Request, status: int | None = None) -> HttpResponse:
+def _answer(error: HaiheError, request: Request) -> HttpResponse:
     body = problem(error, request)
-    return JsonResponse(
-        body, status=status or body["status"], content_type="application/problem+json"
-    )
+    return JsonResponse(body, status=body["status"], content_type="application/problem+json")

@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from haihe import __version__
 from haihe.api.auth import SessionAuth, TokenAuth, nobody
 from haihe.api.parser import StrictParser
+from haihe.api.schema import PROBLEM, Api
 from haihe.compute.api import router as compute
 from haihe.data.api import router as data
 from haihe.evidence.api import router as evidence
@@ -24,10 +24,9 @@ from haihe.packs.api import router as packs
 from haihe.parties.api import router as parties
 from haihe.programme.api import router as programme
 
-PROBLEM = "application/problem+json"
 log = structlog.get_logger(__name__)
 
-api = NinjaAPI(
+api = Api(
     title="Haihe",
     version=__version__,
     urls_namespace="api",
@@ -38,7 +37,8 @@ api = NinjaAPI(
         "Every answer that is an error is an RFC 9457 problem with a stable `code`. Lists are read "
         "by cursor. Every POST takes an `Idempotency-Key`, remembered for as many days as the "
         "setting `idempotency_days` says. GET answers carry an ETag; a PUT with `If-Match` is "
-        "refused if the thing was changed since. Amounts are integers of micro-units."
+        "refused if the thing was changed since. What the policies permit to anybody needs no "
+        "credentials. Amounts are integers of micro-units."
     ),
 )
 for router in (parties, ledger, evidence, data, compute, packs, programme):

@@ -24,6 +24,10 @@ from haihe.cli.bench_packs import Benches
 from haihe.cli.bench_placement import placement
 from haihe.kernel.terminal import AsJson, print_json, show_record
 
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Tiny sizes: shows that it runs; its figures say nothing.")
+]
+
 app = typer.Typer(cls=Benches, help="Measure what the documentation claims.", no_args_is_help=True)
 
 
@@ -33,15 +37,18 @@ def options() -> None:
 
 
 @app.command("core")
-def core(as_json: AsJson = False) -> None:
+def core(quick: Quick = False, as_json: AsJson = False) -> None:
     """Ledger, evidence, authorisation, job list and home page."""
-    result = {"machine": machine(), **run_apart("all")}
+    size = size_of(quick=quick)
+    result = {"machine": machine(), **run_apart("all", size)}
     if postgres.binaries() is None:
         result["ledger"]["postgres_per_s"] = None
         result["ledger"]["postgres_missing"] = postgres.INSTALL
     else:
         with postgres.server(fast=False) as url:
-            result["ledger"]["postgres_per_s"] = run_apart("postgres", database_url=url)["per_s"]
+            result["ledger"]["postgres_per_s"] = run_apart("postgres", size, database_url=url)[
+                "per_s"
+            ]
     if as_json:
         print_json(result)
         return
@@ -51,12 +58,15 @@ def core(as_json: AsJson = False) -> None:
 
 @app.command("dispatch")
 def dispatch(
-    centres: Annotated[int, typer.Option(min=1, max=1_000)] = 20,
-    queued: Annotated[int, typer.Option(min=1, max=100_000)] = 10_000,
+    centres: Annotated[int, typer.Option(min=1, max=1_000, help="Centres, of one pool each.")] = 20,
+    queued: Annotated[int, typer.Option(min=1, max=100_000, help="Jobs that wait.")] = 10_000,
+    quick: Quick = False,
     as_json: AsJson = False,
 ) -> None:
     """A whole queue of jobs planned over all centres at once, and one by one."""
-    result = run_apart(str(centres), str(queued), module="haihe.cli.bench_dispatch")
+    result = run_apart(
+        str(centres), str(queued), size_of(quick=quick), module="haihe.cli.bench_dispatch"
+    )
     if as_json:
         print_json(result)
     else:
@@ -64,6 +74,11 @@ def dispatch(
 
 
 app.command("placement")(placement)
+
+
+def size_of(*, quick: bool) -> str:
+    """How a benchmark's module is told how much to measure."""
+    return "quick" if quick else "full"
 
 
 def machine() -> dict[str, Any]:

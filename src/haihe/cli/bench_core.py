@@ -1,7 +1,7 @@
 """The core benchmark: how much our services cost over the bare parts below them.
 
 Everything is measured in one process on one database file with ``synchronous=FULL``. Rates are
-medians over :data:`ROUNDS`; ``spread`` is the range over the median.
+medians over the rounds of :class:`Sizes`; ``spread`` is the range over the median.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,6 +30,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 
+from haihe.cli.bench_ground import job_row, quote_row  # noqa: E402
 from haihe.compute.domain import JobSpec, JobState  # noqa: E402
 from haihe.compute.models import Centre, Job, Offer, Pool, Quote  # noqa: E402
 from haihe.evidence.services import record  # noqa: E402
@@ -42,19 +45,33 @@ from haihe.parties.models import Membership, Organisation, Person  # noqa: E402
 from haihe.policy.domain import Principal, Resource, Role, system_principal  # noqa: E402
 from haihe.policy.services import is_allowed, policy_set, request_of  # noqa: E402
 
-ROUNDS = 5
-TRANSFERS = 400
-BATCH = 5_000
-ENTRIES = 5_000
-DECISIONS = 2_000
-REQUESTS = 120
-JOB_COUNTS = (1_000, 10_000, 100_000)
 BENCH = system_principal("bench")
+WARM_UP = 5
+INSERTED_AT_ONCE = 5_000
 
 Statement = tuple[str, Any, bool]
 
 
-def rate(count: int, work: Callable[[], object], *, rounds: int = ROUNDS) -> dict[str, float]:
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    rounds: int = 5
+    transfers: int = 400
+    batch: int = 5_000
+    entries: int = 5_000
+    decisions: int = 2_000
+    requests: int = 120
+    jobs: tuple[int, ...] = (1_000, 10_000, 100_000)
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    rounds=1, transfers=5, batch=50, entries=20, decisions=20, requests=5, jobs=(2, 5, 10)
+)
+
+
+def rate(count: int, work: Callable[[], object], *, rounds: int) -> dict[str, float]:
     """How many of ``count`` things per second ``work`` does: median and spread over rounds."""
     rates = []
     for _ in range(rounds):
@@ -68,26 +85,35 @@ def rate(count: int, work: Callable[[], object], *, rounds: int = ROUNDS) -> dic
 # --- ledger --------------------------------------------------------------------------------------
 
 
-def measure_ledger() -> dict[str, Any]:
+def measure_ledger(sizes: Sizes = FULL) -> dict[str, Any]:
     """Durable transfers through the service, and the same statements in a bare sqlite3 loop."""
     debit, credit = _accounts()
-    single = rate(TRANSFERS, lambda: _transfer_one_by_one(debit, credit))
+    one_by_one = partial(_transfer_one_by_one, sizes.transfers, debit, credit)
+    single = rate(sizes.transfers, one_by_one, rounds=sizes.rounds)
     before = _copy_database()
-    statements = _recorded(lambda: _transfer_one_by_one(debit, credit))
-    bare = rate(TRANSFERS, lambda: _replay(before, statements))
-    batched = rate(BATCH, lambda: transfer(_orders(BATCH, debit, credit)))
+    statements = _recorded(one_by_one)
+    bare = rate(sizes.transfers, lambda: _replay(before, statements), rounds=sizes.rounds)
+    batched = rate(
+        sizes.batch, lambda: transfer(_orders(sizes.batch, debit, credit)), rounds=sizes.rounds
+    )
     return {
         "per_s": single["per_s"],
         "spread": single["spread"],
         "bare_per_s": bare["per_s"],
         "bare_spread": bare["spread"],
-        "statements_per_transfer": round(len(statements) / TRANSFERS, 2),
+        "statements_per_transfer": round(len(statements) / sizes.transfers, 2),
         "ratio": round(single["per_s"] / bare["per_s"], 3),
         "batched_per_s": batched["per_s"],
         "batched_ratio": round(batched["per_s"] / single["per_s"], 1),
         "synchronous": _pragma("synchronous"),
         "journal_mode": _pragma("journal_mode"),
     }
+
+
+def measure_transfers(sizes: Sizes = FULL) -> dict[str, float]:
+    """Durable transfers through the service, on whatever database is configured."""
+    one_by_one = partial(_transfer_one_by_one, sizes.transfers, *_accounts())
+    return rate(sizes.transfers, one_by_one, rounds=sizes.rounds)
 
 
 def _accounts() -> tuple[UUID, UUID]:
@@ -112,8 +138,8 @@ def _orders(count: int, debit: UUID, credit: UUID) -> list[TransferOrder]:
     ]
 
 
-def _transfer_one_by_one(debit: UUID, credit: UUID) -> None:
-    for order in _orders(TRANSFERS, debit, credit):
+def _transfer_one_by_one(count: int, debit: UUID, credit: UUID) -> None:
+    for order in _orders(count, debit, credit):
         transfer([order])
 
 
@@ -169,20 +195,21 @@ def _pragma(name: str) -> str:
 # --- evidence, authorisation ---------------------------------------------------------------------
 
 
-def measure_evidence() -> dict[str, Any]:
+def measure_evidence(sizes: Sizes = FULL) -> dict[str, Any]:
     """Entries appended in one transaction, signed checkpoint included; and one by one."""
 
     def append_all() -> None:
         with unit_of_work():
-            for number in range(ENTRIES):
+            for number in range(sizes.entries):
                 record("bench.entry", subject="bench", actor=BENCH, data={"number": number})
 
     def append_each() -> None:
-        for number in range(TRANSFERS):
+        for number in range(sizes.transfers):
             with unit_of_work():
                 record("bench.entry", subject="bench", actor=BENCH, data={"number": number})
 
-    together, single = rate(ENTRIES, append_all), rate(TRANSFERS, append_each)
+    together = rate(sizes.entries, append_all, rounds=sizes.rounds)
+    single = rate(sizes.transfers, append_each, rounds=sizes.rounds)
     return {
         "append_per_s": together["per_s"],
         "spread": together["spread"],
@@ -190,30 +217,32 @@ def measure_evidence() -> dict[str, Any]:
     }
 
 
-def measure_authorize() -> dict[str, Any]:
+def measure_authorize(sizes: Sizes = FULL) -> dict[str, Any]:
     """Decisions through the service, and by bare cedarpy with policies parsed beforehand."""
     organisation = new_id()
     principal = Principal(id=new_id(), memberships=frozenset({(organisation, Role.MANAGER)}))
     resource = Resource("Job", "j", organisation=organisation, creator=principal.id)
 
     def ours() -> None:
-        for _ in range(DECISIONS):
+        for _ in range(sizes.decisions):
             assert is_allowed(principal, "job.read", resource)
 
     request, entities = request_of(principal, "job.read", resource)
     text, policies = str(entities), policy_set()
 
     def bare() -> None:
-        for _ in range(DECISIONS):
+        for _ in range(sizes.decisions):
             assert cedarpy.is_authorized(request, policies, text).allowed
 
     parsed = cedarpy.Entities.from_json_str(text)
 
     def bare_parsed() -> None:
-        for _ in range(DECISIONS):
+        for _ in range(sizes.decisions):
             assert cedarpy.is_authorized(request, policies, parsed).allowed
 
-    mine, theirs, best = rate(DECISIONS, ours), rate(DECISIONS, bare), rate(DECISIONS, bare_parsed)
+    mine, theirs, best = (
+        rate(sizes.decisions, work, rounds=sizes.rounds) for work in (ours, bare, bare_parsed)
+    )
     return {
         "per_s": mine["per_s"],
         "spread": mine["spread"],
@@ -227,36 +256,36 @@ def measure_authorize() -> dict[str, Any]:
 # --- pages ---------------------------------------------------------------------------------------
 
 
-def measure_pages() -> dict[str, Any]:
+def measure_pages(sizes: Sizes = FULL) -> dict[str, Any]:
     """The job list by number of jobs, and the home page over the largest number."""
     client, made = Client(SERVER_NAME="127.0.0.1"), 0
-    person, organisation, pool, offer = _compute_ground()
+    person, organisation, offer = _compute_ground()
     client.force_login(person)
     by_count: dict[str, float] = {}
-    for count in JOB_COUNTS:
-        _make_jobs(count - made, person, organisation, pool, offer)
+    for count in sizes.jobs:
+        _make_jobs(count - made, person, organisation, offer)
         made = count
-        by_count[str(count)] = p95_ms(client, "/api/v1/jobs?limit=50")
+        by_count[str(count)] = p95_ms(client, "/api/v1/jobs?limit=50", sizes.requests)
     return {
-        "jobs_list": {"p95_ms": by_count, "page_p95_ms": p95_ms(client, "/jobs")},
-        "home": {"p95_ms": p95_ms(client, "/"), "jobs": made},
+        "jobs_list": {"p95_ms": by_count, "page_p95_ms": p95_ms(client, "/jobs", sizes.requests)},
+        "home": {"p95_ms": p95_ms(client, "/", sizes.requests), "jobs": made},
     }
 
 
-def p95_ms(client: Client, address: str) -> float:
+def p95_ms(client: Client, address: str, requests: int) -> float:
     """The 95th percentile of the time to answer, in milliseconds, after a warm-up."""
     times = []
-    for turn in range(REQUESTS + 5):
+    for turn in range(requests + WARM_UP):
         began = time.perf_counter()
         response = client.get(address)
         times.append((time.perf_counter() - began) * 1e3)
         assert response.status_code == 200, (address, response.status_code)
-        if turn == 4:
+        if turn == WARM_UP - 1:
             times.clear()
     return round(statistics.quantiles(times, n=20)[-1], 2)
 
 
-def _compute_ground() -> tuple[Person, Organisation, Pool, Offer]:
+def _compute_ground() -> tuple[Person, Organisation, Offer]:
     person = Person.objects.create_user("bench@haihe.test", None, name="Bench")
     organisation = Organisation.objects.create(
         slug="bench", name="Bench", kind="enterprise", credit_code="91120116MABEN00019"
@@ -267,62 +296,39 @@ def _compute_ground() -> tuple[Person, Organisation, Pool, Offer]:
         centre=centre, slug="bench", backend="local", cpu_milli=1_000, memory_bytes=1 << 30
     )
     offer = Offer.objects.create(pool=pool, cpu_hour_micro=MICRO, begins_at=now())
-    return person, organisation, pool, offer
+    return person, organisation, offer
 
 
-def _make_jobs(
-    count: int, person: Person, organisation: Organisation, pool: Pool, offer: Offer
-) -> None:
-    spec = JobSpec(name="bench", command=("true",)).as_dict()
-    at = now()
-    for begin in range(0, count, BATCH):
-        size = min(BATCH, count - begin)
+def _make_jobs(count: int, person: Person, organisation: Organisation, offer: Offer) -> None:
+    spec, at = JobSpec(name="bench", command=("true",)), now()
+    for begin in range(0, count, INSERTED_AT_ONCE):
+        size = min(INSERTED_AT_ONCE, count - begin)
         quotes = Quote.objects.bulk_create(
-            Quote(
-                organisation=organisation,
-                pool=pool,
-                offer=offer,
-                spec_data=spec,
-                lines=[],
-                shares=[],
-                reasons=[],
-                amount_micro=MICRO,
-                expires_at=at,
-                created_by=person,
-            )
+            quote_row(spec, organisation=organisation, offer=offer, person=person, expires_at=at)
             for _ in range(size)
         )
         Job.objects.bulk_create(
-            Job(
-                organisation=organisation,
-                provider=organisation,
-                quote=quote,
-                pool=pool,
-                name="bench",
-                state=JobState.SUCCEEDED,
-                created_by=person,
-                finished_at=at,
-            )
+            job_row(quote, organisation, state=JobState.SUCCEEDED, finished_at=at)
             for quote in quotes
         )
 
 
-def main(part: str) -> None:
+def main(part: str, size: str) -> None:
     """Measure all on SQLite, or the ledger alone on PostgreSQL; print one JSON object."""
+    sizes = QUICK if size == "quick" else FULL
     load_settings().home.mkdir(parents=True, exist_ok=True)
     call_command("migrate", verbosity=0, interactive=False)
     if part == "postgres":
-        debit, credit = _accounts()
-        result: dict[str, Any] = rate(TRANSFERS, lambda: _transfer_one_by_one(debit, credit))
+        result: dict[str, Any] = measure_transfers(sizes)
     else:
         result = {
-            "ledger": measure_ledger(),
-            "evidence": measure_evidence(),
-            "authorize": measure_authorize(),
-            **measure_pages(),
+            "ledger": measure_ledger(sizes),
+            "evidence": measure_evidence(sizes),
+            "authorize": measure_authorize(sizes),
+            **measure_pages(sizes),
         }
     sys.stdout.write(json.dumps(result))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -13,7 +13,7 @@ import random
 import statistics
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import django
@@ -23,6 +23,7 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 
+from haihe.cli.bench_ground import job_row, quote_row  # noqa: E402
 from haihe.compute.domain import (  # noqa: E402
     GIB,
     JobSpec,
@@ -33,19 +34,30 @@ from haihe.compute.domain import (  # noqa: E402
 )
 from haihe.compute.domain.choice import PoolFacts  # noqa: E402
 from haihe.compute.models import Centre, Job, JobKind, Offer, Pool, Quote  # noqa: E402
-from haihe.compute.services.dispatch import View, plan_queue  # noqa: E402
+from haihe.compute.services.dispatch import plan_queue  # noqa: E402
 from haihe.compute.services.embedded import embed_agent  # noqa: E402
 from haihe.compute.services.facts import wish_of  # noqa: E402
 from haihe.compute.services.kinds import Bid, keep_kind, read_kind  # noqa: E402
+from haihe.compute.services.view import View  # noqa: E402
 from haihe.kernel.clock import now  # noqa: E402
 from haihe.kernel.work import unit_of_work  # noqa: E402
 from haihe.parties.models import Organisation, Person  # noqa: E402
 
 SEED = 1
 ORGANISATIONS = 50
-ROUNDS = 5
-ONE_BY_ONE_SAMPLE = 200
-LENGTHS = (1_000, 10_000, 100_000)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    rounds: int = 5
+    one_by_one: int = 200
+    lengths: tuple[int, ...] = (1_000, 10_000, 100_000)
+
+
+FULL = Sizes()
+QUICK = Sizes(rounds=1, one_by_one=2, lengths=(5, 10))
 SHAPES = [
     (cpu, memory * GIB, gpu, wall)
     for cpu in (1_000, 4_000, 16_000)
@@ -54,16 +66,16 @@ SHAPES = [
 ]
 
 
-def measure(centres: int, queued: int) -> dict[str, Any]:
+def measure(centres: int, queued: int, sizes: Sizes = FULL) -> dict[str, Any]:
     """The whole benchmark, on an empty database."""
     call_command("migrate", verbosity=0)
     rng = random.Random(SEED)  # noqa: S311 (reproducible, not secret)
     kinds = _kinds(_network(centres, rng))
     by_length, there, found = {}, 0, {}
-    for length in sorted({*LENGTHS, queued}):
+    for length in sorted({*sizes.lengths, queued}):
         _queue(length - there, kinds, rng)
         there = length
-        times, placed = _plan_times()
+        times, placed = _plan_times(sizes.rounds)
         middle = statistics.median(times)
         by_length[str(length)] = round(middle / length * 1e3, 4)
         if length == queued:
@@ -71,16 +83,18 @@ def measure(centres: int, queued: int) -> dict[str, Any]:
                 "placed": placed,
                 "seconds": round(middle, 3),
                 "spread": round((max(times) - min(times)) / middle, 3),
-                "one_by_one_seconds": round(_one_by_one(queued), 1),
+                "one_by_one_seconds": round(_one_by_one(queued, sizes.one_by_one), 1),
             }
     return {
         "centres": centres,
         "queued": queued,
         "kinds": len(kinds),
         **found,
-        "one_by_one_measured_on": min(queued, ONE_BY_ONE_SAMPLE),
+        "one_by_one_measured_on": min(queued, sizes.one_by_one),
         "per_job_ms": by_length,
-        "per_job_ratio": round(by_length[str(LENGTHS[-1])] / by_length[str(LENGTHS[0])], 3),
+        "per_job_ratio": round(
+            by_length[str(sizes.lengths[-1])] / by_length[str(sizes.lengths[0])], 3
+        ),
     }
 
 
@@ -136,18 +150,10 @@ def _kinds(offers: dict[Pool, Offer]) -> list[tuple[JobKind, Quote]]:
             bids = [_bid(spec, pool, offer) for pool, offer in offers.items()]
             with unit_of_work():
                 kind = keep_kind(replace(wish_of(spec, now()), deadline_in_s=None), bids)
-            quote = Quote.objects.create(
-                organisation=firm,
-                pool=first,
-                offer=offers[first],
-                spec_data=spec.as_dict(),
-                lines=[],
-                shares=[],
-                reasons=[],
-                amount_micro=0,
-                expires_at=now(),
-                created_by=person,
+            quote = quote_row(
+                spec, organisation=firm, offer=offers[first], person=person, expires_at=now()
             )
+            quote.save()
             made.append((kind, quote))
     return made
 
@@ -175,18 +181,12 @@ def _queue(count: int, kinds: list[tuple[JobKind, Quote]], rng: random.Random) -
     there = Job.objects.count()
     Job.objects.bulk_create(
         (
-            Job(
-                organisation=rng.choice(firms),
-                provider=quote.pool.centre.operator,
-                quote=quote,
+            job_row(
+                quote,
+                rng.choice(firms),
                 array_index=there + number,
-                pool=quote.pool,
-                offer=quote.offer,
                 kind=kind,
-                name="bench",
-                amount_micro=0,
                 priority=rng.choice((0, 0, 0, 5)),
-                created_by=quote.created_by,
             )
             for number, (kind, quote) in enumerate(rng.choices(kinds, k=count))
         ),
@@ -194,9 +194,9 @@ def _queue(count: int, kinds: list[tuple[JobKind, Quote]], rng: random.Random) -
     )
 
 
-def _plan_times() -> tuple[list[float], int]:
+def _plan_times(rounds: int) -> tuple[list[float], int]:
     times, placed = [], 0
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         began = time.perf_counter()
         planned = plan_queue()
         times.append(time.perf_counter() - began)
@@ -205,9 +205,9 @@ def _plan_times() -> tuple[list[float], int]:
     return times, placed
 
 
-def _one_by_one(queued: int) -> float:
+def _one_by_one(queued: int, most: int) -> float:
     """Each job read, and scored on every pool as it is then: a sample, scaled to the queue."""
-    sample = list(Job.objects.order_by("pk").values_list("pk", flat=True)[:ONE_BY_ONE_SAMPLE])
+    sample = list(Job.objects.order_by("pk").values_list("pk", flat=True)[:most])
     began = time.perf_counter()
     for pk in sample:
         job = Job.objects.select_related("kind").get(pk=pk)
@@ -217,4 +217,5 @@ def _one_by_one(queued: int) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]))))  # noqa: T201
+    size = QUICK if sys.argv[3] == "quick" else FULL
+    print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]), size)))  # noqa: T201

@@ -18,7 +18,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from haihe.cli.demo import CENTRE, FIRM, OPERATOR, POOL, Demo
+from haihe.cli.demo import Demo
+from haihe.cli.demo_ground import CENTRE, FIRM, OPERATOR, POOL
 from haihe.compute.agent.backends import backend_from
 from haihe.compute.agent.config import FILE
 from haihe.compute.domain import Objective, spec_from

@@ -16,7 +16,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from haihe.cli.demo import HOSPITAL, Demo, showcase_of
+from haihe.cli.demo import Demo
+from haihe.cli.demo_ground import HOSPITAL, showcase_of
 from haihe.kernel.errors import Unavailable
 from haihe.kernel.settings import load_settings
 from haihe.packs import environments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +11,6 @@ from django.core.management import call_command
 from django.utils.translation import gettext as _
 from rich.text import Text
 
-from haihe.cli.demo import Demo, Say
-from haihe.cli.demo_network import NetworkDemo, check_kinds
-from haihe.cli.demo_pack import PackDemo
 from haihe.kernel import outbox
 from haihe.kernel.errors import InvalidField
 from haihe.kernel.ids import parse_id
@@ -80,8 +78,12 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run the whole chain once, from a voucher to an indicator, on this machine."""
+    from haihe.cli.demo import Demo
+    from haihe.cli.demo_network import NetworkDemo, check_kinds
+    from haihe.cli.demo_pack import PackDemo
+
     migrate()
-    say: Say = (lambda step, text: None) if as_json else _say
+    say: Callable[[str, str], None] = (lambda step, text: None) if as_json else _say
     wanted = tuple(kinds.split(",")) if kinds else ()
     check_kinds(wanted)
     if pack and wanted:

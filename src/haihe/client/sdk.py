@@ -296,9 +296,9 @@ class Jobs(_Subject):
             self.http.post("/jobs", {"quote_id": quote_id, "priority": priority}, key=key)
         )
 
-    def list(self) -> Iterator[Record]:
-        """The newest jobs first."""
-        return self.http.pages("/jobs")
+    def list(self, *, quote: str | None = None) -> Iterator[Record]:
+        """The newest jobs first; of one quote, the jobs of an array."""
+        return self.http.pages("/jobs", quote=quote)
 
     def get(self, job_id: str) -> Record:
         """A job with its attempts, usage and bill."""
@@ -311,6 +311,10 @@ class Jobs(_Subject):
     def cancel(self, job_id: str) -> Record:
         """Ask for its end."""
         return _record(self.http.post(f"/jobs/{_part(job_id)}/cancel"))
+
+    def cancel_array(self, job_id: str) -> int:
+        """Ask for the end of all jobs of its array; how many that were."""
+        return int(self.http.post(f"/jobs/{_part(job_id)}/cancel-array")["cancelled"])
 
     def log(self, job_id: str, *, offset: int = 0) -> Record:
         """What it printed, from a byte on: ``text`` and ``next_offset``."""

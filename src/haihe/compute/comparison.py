@@ -30,7 +30,8 @@ TERMS: Mapping[str, Label] = {
     "price": gettext_lazy("Price after vouchers"),
     "start": gettext_lazy("Expected start"),
     "transfer": gettext_lazy("Moving the inputs"),
-    "carbon": gettext_lazy("Energy and carbon"),
+    "energy": gettext_lazy("Energy"),
+    "carbon": gettext_lazy("Carbon"),
     "reliability": gettext_lazy("Reliability"),
 }
 # What the filters of back-ends, allocations and funds say of themselves.
@@ -39,6 +40,8 @@ THERE = (
     gettext_noop("starts a job on one node only"),
     gettext_noop("the allocation would be exceeded"),
     gettext_noop("{0} needed, {1} there"),
+    gettext_noop("{0} needed, {1} left in the contract"),
+    gettext_noop("its cost could be more than any amount"),
 )
 
 
@@ -46,6 +49,7 @@ def comparison(choice: Choice, facts: Mapping[str, Any] | None = None) -> dict[s
     """A choice for ``<c-compute.comparison>``, the best pool first.
 
     ``facts`` are those that the choice was made from, where more is to be said than the terms do.
+    A pool that would do at another hour is shown twice: with its terms, and with what it lacks now.
     """
     known = {one["pool"]: one for one in facts["pools"]} if facts else {}
     able = sorted(
@@ -57,12 +61,13 @@ def comparison(choice: Choice, facts: Mapping[str, Any] | None = None) -> dict[s
         "columns": [
             {"label": label, "weight": percent(choice.weights.get(name, 0.0))}
             for name, label in TERMS.items()
+            if name in choice.weights
         ],
         "able": [_able(one, choice.chosen, known.get(one.pool, {})) for one in able],
         "unable": [
             {**_named(one), "reasons": [refusal(check) for check in one.failed]}
             for one in choice.verdicts
-            if one.score is None
+            if one.failed
         ],
     }
 
@@ -83,7 +88,9 @@ def _able(verdict: Verdict, chosen: str | None, facts: Mapping[str, Any]) -> dic
         **_named(verdict),
         "score": f"{verdict.score:.3f}",
         "is_chosen": verdict.pool == chosen,
-        "cells": [_cell(terms[name], label, facts) for name, label in TERMS.items()],
+        "cells": [
+            _cell(terms[name], label, facts) for name, label in TERMS.items() if name in terms
+        ],
     }
 
 
@@ -107,10 +114,10 @@ def _cell(term: Term, label: Label, facts: Mapping[str, Any]) -> dict[str, Any]:
             moved = facts.get("bytes_to_move", 0)
             text = duration(value) if value else _("at once")
             return {**cell, "text": text, "note": size(moved) if moved else ""}
+        case "energy":
+            return {**cell, "text": energy(value)}
         case "carbon":
-            drawn = facts.get("energy_wh")
-            note = "" if drawn is None else energy(drawn)
-            return {**cell, "text": _("%(weight)s CO₂") % {"weight": weight(value)}, "note": note}
+            return {**cell, "text": _("%(weight)s CO₂") % {"weight": weight(value)}}
         case _:
             return {**cell, "text": percent(value)}
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from haihe.compute.domain import AttemptState, EndReason, JobSpec, JobState
+from haihe.compute.domain.metering import Doubt
 from haihe.compute.models import Decision
 from haihe.compute.quantities import quantity
 from haihe.compute.services.network import PoolState, Watts
@@ -56,6 +57,12 @@ REASONS: Mapping[str, Label] = {
     EndReason.NOT_STARTED: _("Could not be started"),
     EndReason.DEADLINE: _("Could not be done by its deadline"),
     EndReason.WITHDRAWN: _("Taken back, to run elsewhere"),
+}
+DOUBTS: Mapping[str, Label] = {
+    Doubt.WALL_TOO_LONG: _("more time than it can have run: not billed"),
+    Doubt.CPU_BEYOND_POOL: _("more CPU time than the pool has: not billed"),
+    Doubt.MEMORY_BEYOND_POOL: _("more memory than the pool has"),
+    Doubt.GPU_BEYOND_SHARE: _("more GPU time than its share: not billed"),
 }
 ITEMS: Mapping[str, Label] = {
     "cpu": _("CPU"),
@@ -110,6 +117,8 @@ QUOTE_REASONS = (
     gettext_noop("{0}: starts a job on one node only"),
     gettext_noop("{0}: the allocation would be exceeded"),
     gettext_noop("{0}: {1} needed, {2} there"),
+    gettext_noop("{0}: {1} needed, {2} left in the contract"),
+    gettext_noop("{0}: its cost could be more than any amount"),
     gettext_noop("{0}: its maintenance begins before the job could end"),
     gettext_noop("{0}: the job would end after its deadline"),
     gettext_noop("{0}: no room now"),
@@ -120,14 +129,6 @@ QUOTE_REASONS = (
     gettext_noop("voucher {0} pays {1} %, {2} are left of it"),
     gettext_noop("{0}: {1}@{2}, agreement {3} until {4}"),
     gettext_noop("{0}: {1}@{2}, own data"),
-)
-# Patterns of the sentences that say for what a job waits.
-WAITING_SENTENCES = (
-    gettext_noop("{0} jobs are before it; the best pool for it is {1}"),
-    gettext_noop("no pool may have it now"),
-    gettext_noop("{0}: its agent has not taken the job yet"),
-    gettext_noop("{0}: its scheduler says {1}"),
-    gettext_noop("{0}: its scheduler has the job"),
 )
 
 

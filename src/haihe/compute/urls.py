@@ -65,6 +65,7 @@ urlpatterns = [
     path("jobs/-/new", quotes.job_new, name="job_new"),
     path("jobs/<uuid:job_id>", jobs.job, name="job"),
     path("jobs/<uuid:job_id>/cancel", jobs.cancel, name="cancel"),
+    path("jobs/<uuid:job_id>/cancel-array", jobs.cancel_array, name="cancel_array"),
     path("jobs/<uuid:job_id>/waiting", jobs.job_waiting, name="job_waiting"),
     path("jobs/<uuid:job_id>/log", jobs.job_log, name="job_log"),
     path("jobs/<uuid:job_id>/files/<path:path>", jobs.job_file, name="job_file"),

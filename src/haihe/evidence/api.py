@@ -93,7 +93,7 @@ class ConsistencyOut(Schema):
     checkpoint: CheckpointOut
 
 
-class CheckOut(Schema):
+class LogCheckOut(Schema):
     """A check of the log that found nothing wrong."""
 
     id: UUID
@@ -168,14 +168,14 @@ def prove_consistency(request: Request, first: int, second: int) -> ConsistencyO
     )
 
 
-@router.post("/evidence/verify", response=CheckOut | None)
-def verify_evidence(request: Request) -> CheckOut | None:
+@router.post("/evidence/verify", response=LogCheckOut | None)
+def verify_evidence(request: Request) -> LogCheckOut | None:
     """Check every entry now, and that the log is the one of before; null if the log is empty.
 
     What is wrong is answered by its name, such as `evidence.entry_wrong`.
     """
     found = inspection.check_log(request.principal)
-    return CheckOut(id=found.id, at=found.at, size=found.size) if found else None
+    return LogCheckOut(id=found.id, at=found.at, size=found.size) if found else None
 
 
 def _checkpoint(checkpoint: Checkpoint) -> CheckpointOut:

@@ -9,7 +9,6 @@ from datetime import date, datetime
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-import xlsxwriter
 from django.http import HttpRequest, HttpResponse
 
 from haihe.kernel.pagination import MAX_LIMIT
@@ -93,6 +92,8 @@ def _csv(columns: Sequence[str], body: Sequence[Sequence[Any]]) -> bytes:
 
 
 def _xlsx(columns: Sequence[str], body: Sequence[Sequence[Any]]) -> bytes:
+    import xlsxwriter  # nobody but who asks for a workbook pays for it
+
     file = io.BytesIO()
     with xlsxwriter.Workbook(file, {"in_memory": True, "strings_to_formulas": False}) as book:
         sheet = book.add_worksheet()

@@ -25,6 +25,7 @@ _STATUS: dict[type[HaiheError], int] = {
     errors.Unauthenticated: 401,
     errors.Denied: 403,
     errors.NotFound: 404,
+    errors.StaleEdit: 412,  # before the branch that it is of
     errors.Conflict: 409,
     errors.Refused: 422,
     errors.TooLarge: 413,

@@ -22,6 +22,7 @@ COLUMN_TYPES: Mapping[ColumnType, Label] = {
     ColumnType.INTEGER: _("Whole number"),
     ColumnType.TEXT: _("Text"),
     ColumnType.BOOLEAN: _("Yes or no"),
+    ColumnType.SERIES: _("Series of numbers"),
 }
 DECISIONS: Mapping[str, Label] = {
     "positive": _("Called positive"),

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from sklearn.model_selection import StratifiedGroupKFold
 
 from haihe.packs.domain import Manifest
 from haihe.packs.errors import (
@@ -116,6 +115,8 @@ def assign_folds(truth: pl.DataFrame, *, folds: int, seed: int) -> pl.DataFrame:
     SplitImpossible
         If some fold would lack one of the classes, on which no score could then be computed.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # seconds, of few commands
+
     number = np.zeros(len(truth), dtype=np.int64)
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     labels, groups = truth[TRUTH].to_numpy(), truth[GROUP].to_numpy()

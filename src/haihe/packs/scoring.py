@@ -3,6 +3,9 @@
 Pure functions of arrays, so that an auditor recomputes any figure from the stored predictions.
 Proportions carry their counts and an exact interval; the area under the ROC curve carries DeLong's
 interval, which counts patients and not rows where a patient has several.
+
+SciPy and scikit-learn are imported where they are used: they take seconds, and every command of the
+platform imports this module's words.
 """
 
 from __future__ import annotations
@@ -12,14 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    log_loss,
-    matthews_corrcoef,
-)
 
 Truth = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -150,6 +145,8 @@ def score_binary(
     threshold : float
         The score from which a case counts as positive.
     """
+    from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
+
     return Scores(
         rows=len(truth),
         positives=int(truth.sum()),
@@ -169,6 +166,8 @@ def roc_auc(truth: Truth, score: Values, *, groups: NDArray[np.generic]) -> Inte
     The interval is symmetric and cut at 0 and 1; with perfect separation it has no width, which
     says that the data show no error, not that there can be none.
     """
+    from scipy import stats
+
     found = area(truth, score, groups=groups)
     if found.error is None:
         return Interval(value=found.value, low=0.0, high=1.0)
@@ -186,6 +185,8 @@ def area(truth: Truth, score: Values, *, groups: NDArray[np.generic]) -> Estimat
     after Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53 (1997),
     which is DeLong's own where each group has one row.
     """
+    from scipy import stats
+
     positives, negatives = score[truth], score[~truth]
     assert min(len(positives), len(negatives)) > 0, "the area needs both classes"
     ranks = stats.rankdata(score)
@@ -235,6 +236,8 @@ def normalised_matthews(truth: NDArray[np.generic], predicted: NDArray[np.generi
     asynchronous decoders by Carrara and Papadopoulo, "Pseudo-online framework for BCI evaluation",
     Journal of Neural Engineering 21 (2024), doi 10.1088/1741-2552/ad171a.
     """
+    from sklearn.metrics import matthews_corrcoef
+
     return (float(matthews_corrcoef(truth, predicted)) + 1.0) / 2.0
 
 
@@ -285,6 +288,8 @@ def _calibration_line(truth: Truth, score: Values) -> tuple[float | None, float 
     separated = positives.min() >= negatives.max() or positives.max() <= negatives.min()
     if separated:  # among them the case that all scores are equal
         return None, None
+    from sklearn.linear_model import LogisticRegression
+
     line = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
     line.fit(log_odds.reshape(-1, 1), truth)
     return float(line.coef_[0, 0]), float(line.intercept_[0])
@@ -319,6 +324,8 @@ def proportion(count: int, total: int) -> Proportion:
     assert 0 <= count <= total
     if total == 0:
         return Proportion(count=0, total=0, value=None, low=None, high=None)
+    from scipy import stats
+
     interval = stats.binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
     return Proportion(
         count=count,

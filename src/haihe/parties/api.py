@@ -175,6 +175,12 @@ def list_members(request: Request, slug: str) -> list[MemberOut]:
     return [_member(m) for m in services.members_of(request.principal, slug)]
 
 
+@router.get("/organisations/{slug}/members/{person_id}", response=MemberOut)
+def read_member(request: Request, slug: str, person_id: str) -> MemberOut:
+    """One member of an organisation."""
+    return _member(services.find_member(request.principal, slug, person_id))
+
+
 @router.put("/organisations/{slug}/members/{person_id}", response=MemberOut)
 def change_role(request: Request, slug: str, person_id: str, body: RoleIn) -> MemberOut:
     """Give a member another role, or other duties."""

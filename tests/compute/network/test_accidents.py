@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,74 +11,17 @@ import pytest
 from haihe.compute.agent.signing import make_key, public_text
 from haihe.compute.domain import EndReason, JobState
 from haihe.compute.errors import CentreBusy
-from haihe.compute.models import Agent, Attempt, Job, Settlement, UsageRecord
-from haihe.compute.services import agents, centres
+from haihe.compute.models import Agent, Attempt, Job, Pool, Settlement, UsageRecord
+from haihe.compute.services import agents
 from haihe.compute.services.dispatch import plan_round
 from haihe.compute.tasks import Dispatcher
-from haihe.kernel.clock import now, use_clock
-from haihe.ledger.services import audit
-from haihe.policy.domain import system_principal
+from haihe.kernel.clock import now
 from haihe.policy.errors import NotAllowed
-from tests.compute.factories import GIB, give_cash, make_job
-from tests.compute.network.world import Clock, Luck, Site
-from tests.sides import Side, make_side
+from tests.compute.factories import make_job
+from tests.compute.network.conftest import Play
+from tests.sides import Side
 
 pytestmark = pytest.mark.django_db
-CENTRES = ("east", "west")
-FARE_MICRO = 3_600_000
-
-
-@dataclass
-class Play:
-    """Two centres whose agents are not the platform's own, a firm with money, and the time."""
-
-    seller: Side
-    firm: Side
-    clock: Clock
-    sites: dict[str, Site]
-
-    def submit(self, *, wall_s: int = 600) -> Job:
-        return make_job(self.firm.member, wall_s=wall_s)
-
-    def go(self, steps: int, seconds: float = 60, *, away: str = "") -> None:
-        """Steps of everybody, but for a centre whose link is away."""
-        for _ in range(steps):
-            self.clock.pass_time(seconds)
-            for slug, site in self.sites.items():
-                if slug != away:
-                    site.step()
-            plan_round()
-
-    def at(self, job: Job) -> Site:
-        return self.sites[Attempt.objects.filter(job=job).latest("number").pool.centre.slug]
-
-
-@pytest.fixture
-def play(home: Path, tmp_path: Path) -> Iterator[Play]:
-    seller, firm = make_side("operator", "centre-operator"), make_side("firm")
-    for slug in CENTRES:
-        centres.create_centre(seller.manager, operator="operator", slug=slug, name=slug)
-        centres.create_pool(
-            seller.manager, slug, slug="pool", cpu_milli=2_000, memory_bytes=4 * GIB
-        )
-        centres.set_offer(seller.manager, f"{slug}/pool", cpu_hour_micro=FARE_MICRO)
-    give_cash(firm.organisation, 1_000)
-    luck, clock = Luck(random.Random(1), badness=0), Clock()
-    luck.is_good = True
-    rows = list(Agent.objects.select_related("centre"))
-    for row in rows:
-        Agent.objects.filter(pk=row.pk).update(public_key=str(row.pk))
-    with use_clock(clock):
-        sites = {
-            row.centre.slug: Site(row.centre.slug, row.pk, "pool", tmp_path / row.centre.slug, luck)
-            for row in rows
-        }
-        play = Play(seller, firm, clock, sites)
-        play.go(3, 1)
-        yield play
-        for site in sites.values():
-            site.stop()
-    assert audit(system_principal("test")).balanced
 
 
 def test_what_started_while_the_link_was_away_is_not_taken_back(play: Play) -> None:
@@ -157,6 +97,7 @@ def test_the_platforms_own_agent_lets_go_when_another_joins(
         token = agents.invite_agent(operator.manager, "north").token
         joined = agents.enrol_agent(token, public_text(make_key(tmp_path / "a")))
         Agent.objects.filter(pk=joined.pk).update(seen_at=now())
+        Pool.objects.update(reported_at=now())
         job = make_job(firm.member)
         for _ in range(4):
             dispatcher.tick()

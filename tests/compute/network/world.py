@@ -26,6 +26,7 @@ from haihe.compute.backends import (
     PoolReport,
     RunState,
     RunStatus,
+    Submitted,
     WorkOrder,
 )
 from haihe.compute.domain import EndReason, Usage
@@ -49,6 +50,7 @@ class Luck:
     rng: random.Random
     badness: float
     is_good: bool = False
+    target: str = ""  # a crash point at which this seed strikes for certain, once
     faults: Counter[str] = field(default_factory=Counter)
 
     def strikes(self, what: str, chance: float) -> bool:
@@ -60,7 +62,11 @@ class Luck:
 
     def at_point(self, name: str) -> None:
         """The hook of crash points."""
-        if self.strikes("crash", 0.02):
+        if name == self.target and not self.is_good:
+            self.target = ""
+            self.faults[f"crash at {name}"] += 1
+            raise Crash(name)
+        if self.strikes(f"crash at {name}", 0.02):
             raise Crash(name)
 
 
@@ -89,6 +95,7 @@ class Run:
     reason: EndReason = EndReason.EXITED
     exit_code: int = 0
     is_lost: bool = False
+    told: Usage | None = None  # what it says that it used, whatever it did
 
 
 @dataclass
@@ -98,20 +105,25 @@ class Scheduler:
     luck: Luck
     measured_by: str = "simulated"
     runs: dict[str, Run] = field(default_factory=dict)
-    submissions: Counter[str] = field(default_factory=Counter)
+    refusal: str = ""  # why it starts nothing, if it does not
+    full_for: set[str] = field(default_factory=set)  # attempts that it takes later
 
-    def submit(self, orders: Sequence[WorkOrder]) -> dict[str, str]:
+    def submit(self, orders: Sequence[WorkOrder]) -> Submitted:
         """Start each attempt that is not known; it waits a while and then runs."""
         self._answer_or_not()
+        if self.refusal:
+            return Submitted(refused={order.attempt_id: self.refusal for order in orders})
+        put_off = {o.attempt_id: "MaxSubmit" for o in orders if o.attempt_id in self.full_for}
         for order in orders:
-            self.submissions[order.attempt_id] += 1
+            if order.attempt_id in put_off:
+                continue
             if order.attempt_id not in self.runs:
                 wait, length = self.luck.rng.uniform(0, 60), self.luck.rng.uniform(1, 300)
                 begins = now() + timedelta(seconds=wait)
                 self.runs[order.attempt_id] = Run(
                     order.job_id, begins, begins + timedelta(seconds=length)
                 )
-        return {}
+        return Submitted(put_off=put_off)
 
     def status(self, handles: Sequence[Handle]) -> dict[str, RunStatus]:
         """What became of each."""
@@ -156,7 +168,7 @@ class Scheduler:
         if now() < run.ends_at:
             return RunStatus(state=RunState.RUNNING, started_at=run.starts_at, nodes=["node"])
         wall_ms = round((run.ends_at - run.starts_at).total_seconds() * 1e3)
-        usage = Usage(wall_ms, 0, wall_ms, GIB // 4, 0) if wall_ms else None
+        usage = run.told or (Usage(wall_ms, 0, wall_ms, GIB // 4, 0) if wall_ms else None)
         return RunStatus(
             state=RunState.ENDED,
             reason=run.reason,
@@ -184,10 +196,10 @@ class BadLink:
 
     def exchange(self, said: Exchange) -> Answer:
         """Say and hear, if all goes well."""
-        said = replace_sent(said, self.clock_error)
+        said = by_clock(said, self.clock_error)
         if self.luck.strikes("link down", 0.02):
             self.down_until = now() + timedelta(seconds=self.luck.rng.choice([60, 3_600, 86_400]))
-        if now() < self.down_until and not self.luck.is_good:
+        if now() < self.down_until:
             raise LinkDown(reason="the link is down")
         if self.luck.strikes("request lost", 0.08):
             if self.luck.rng.random() < 0.5:
@@ -224,9 +236,16 @@ class BadLink:
             return  # what is late or doubled is refused or harmless; nobody hears the answer
 
 
-def replace_sent(said: Exchange, error: timedelta) -> Exchange:
-    """What an agent says whose clock is off."""
-    return said.model_copy(update={"sent_at": said.sent_at + error}) if error else said
+def by_clock(said: Exchange, error: timedelta) -> Exchange:
+    """What an agent says whose clock, and its scheduler's, is off."""
+    if not error:
+        return said
+    times = ("started_at", "finished_at")
+    reports = [
+        one.model_copy(update={t: at + error for t in times if (at := getattr(one, t))})
+        for one in said.reports
+    ]
+    return said.model_copy(update={"sent_at": said.sent_at + error, "reports": reports})
 
 
 @dataclass
@@ -254,7 +273,6 @@ class Site:
                 link=self.link,
                 backends={self.pool: self.scheduler},
                 folder=lambda job, number: self.folder / f"{job}-{number}",
-                report_every=timedelta(hours=1),
             )
         try:
             self.agent.step()

@@ -17,6 +17,7 @@ from haihe.compute.backends import (
     NodeCondition,
     RunState,
     RunStatus,
+    Submitted,
     WorkOrder,
     ray,
 )
@@ -68,7 +69,7 @@ def order(folder: Path, *command: str, **changes: object) -> WorkOrder:
 
 
 def start(backend: RayBackend, wanted: WorkOrder) -> Handle:
-    assert backend.submit([wanted]) == {}
+    assert backend.submit([wanted]) == Submitted()
     return Handle(attempt_id=wanted.attempt_id, folder=wanted.folder)
 
 
@@ -121,7 +122,7 @@ def test_what_ray_cannot_do_is_refused_in_words(
     backend: RayBackend, tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
     wanted = order(tmp_path, "true", **changes)
-    assert words in backend.submit([wanted])[wanted.attempt_id]
+    assert words in backend.submit([wanted]).refused[wanted.attempt_id]
 
 
 def test_a_missing_program_is_told_as_not_started(backend: RayBackend, tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_a_restarted_head_loses_what_ran_and_what_waited_and_nothing_runs_twice(
     for handle in (ran, waited):
         lost = end_of(backend, handle)
         assert (lost.state, lost.reason, lost.usage) == (RunState.LOST, EndReason.LOST, None)
-    assert backend.submit([wanted]) == {}
+    assert backend.submit([wanted]) == Submitted()
     assert status_of(backend, ran).state is RunState.LOST
     assert end_of(backend, start(backend, order(tmp_path, "true"))).exit_code == 0
     assert backend.log(ran, offset=0, limit=MIB).text == "began\n"

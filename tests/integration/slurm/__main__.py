@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping
 
 from tests.integration import serve
@@ -18,7 +19,10 @@ def tell(running: Cluster) -> str:
 
 def pool(running: Cluster) -> Mapping[str, object]:
     """How an agent on this machine reaches it."""
-    return {"backend": "slurm", "conf": running.conf, "partition": "main"}
+    return {
+        "backend": "slurm", "conf": running.conf, "partition": "main",
+        "default_user": getpass.getuser(),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

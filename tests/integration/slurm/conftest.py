@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 import tempfile
 import time
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from haihe.compute.backends import Handle, RunState, RunStatus, WorkOrder
+from haihe.compute.backends import Handle, RunState, RunStatus, Submitted, WorkOrder
 from haihe.compute.backends.slurm import CliTransport, RestTransport, SlurmBackend
 from haihe.compute.backends.slurm.outcome import UNNAMED
 from haihe.compute.backends.slurm.records import Transport
@@ -22,6 +23,7 @@ from tests.integration.slurm.processes import wait_until
 
 MIB = 2**20
 PATIENCE_S = 90.0
+OWN_USER = getpass.getuser()
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Site:
 
     def start(self, order: WorkOrder) -> Handle:
         """Submit an order that Slurm takes."""
-        assert self.backend.submit([order]) == {}
+        assert self.backend.submit([order]) == Submitted()
         return handle_of(order)
 
     def status(self, handle: Handle) -> RunStatus:
@@ -140,7 +142,9 @@ def site_by(way: str, cluster: clusters.Cluster, folder: Path) -> Site:
         transport = RestTransport(
             url=cluster.rest_url, user="root", token_file=token, version_number=number
         )
-    return Site(cluster, SlurmBackend(transport=transport, count_every_s=0.2), folder)
+    return Site(
+        cluster, SlurmBackend(transport=transport, default_user=OWN_USER, count_every_s=0.2), folder
+    )
 
 
 @pytest.fixture(params=["cli", "rest"])

@@ -82,7 +82,7 @@ def test_a_pool_that_the_platform_itself_serves_is_billed_by_sacct(
 ) -> None:
     """The embedded agent, through Slurm's commands."""
     market = make_market(Pool.Backend.SLURM)
-    pool = toml_of({"backend": "slurm", "conf": cluster.conf, "partition": "gpu"})
+    pool = toml_of({"backend": "slurm", "conf": cluster.conf, "default_user": "root"})
     with embedded_agent(pool) as step:
         attempt = run_job(market, step)
     used, identity = sacct(cluster, attempt)

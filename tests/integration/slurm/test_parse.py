@@ -335,6 +335,8 @@ def record(state: str, **changes: Any) -> JobRecord:
         ("CANCELLED", {}, {"is_cancelled": True, "over": EndReason.WALL_LIMIT},
          EndReason.WALL_LIMIT),
         ("CANCELLED", {"cancelled_by": "bob"}, {}, EndReason.ENDED_BY_CENTRE),
+        ("CANCELLED", {"cancelled_by": "ann", "user": "ann"}, {}, EndReason.CANCELLED),
+        ("CANCELLED", {"cancelled_by": "root", "user": "root"}, {}, EndReason.ENDED_BY_CENTRE),
         ("OUT_OF_MEMORY", {}, {}, EndReason.MEMORY_LIMIT),
         ("TIMEOUT", {}, {}, EndReason.WALL_LIMIT),
         ("DEADLINE", {}, {}, EndReason.ENDED_BY_CENTRE),

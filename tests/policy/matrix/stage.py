@@ -153,7 +153,7 @@ def _training(stage: Stage, patient: Patient, therapist: Principal) -> None:
     )  # fmt: skip
     plan = plan_for(
         modality=Modality.MOTOR_IMAGERY, side=Side.LEFT, affected_side=Side.LEFT, minutes=40,
-        session=1, sessions=9, calibrate=True, seed=1,
+        session=1, sessions=9, calibrate=True, false_triggers_per_min=0.5, seed=1,
     )  # fmt: skip
     common = {
         "prescription": prescription, "seed": 1, "plan": plan.to_json(), "folder": "sessions/x",

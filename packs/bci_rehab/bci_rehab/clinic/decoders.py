@@ -33,7 +33,7 @@ def find_decoder(principal: Principal, decoder_id: str | UUID) -> DecoderVersion
 def fit(principal: Principal, session_id: str | UUID) -> None:
     """Have the station learn a decoder from the calibration trials so far."""
     session = sessions.run_by(principal, session_id)
-    sessions.check_open(session)
+    sessions.check_going(session)
     station.fit(str(session.pk))
 
 
@@ -50,7 +50,7 @@ def accept_fit(principal: Principal, session_id: str | UUID, sha256: str) -> Dec
         If guessing could explain its accuracy.
     """
     session = sessions.run_by(principal, session_id)
-    sessions.check_open(session)
+    sessions.check_going(session)
     decoder = accept(principal, keep_fit(principal, session, sha256).pk)
     station.use(str(session.pk), {"file": decoder.file, "sha256": decoder.sha256})
     with unit_of_work():

@@ -31,6 +31,8 @@ class Side(StrEnum):
     BOTH = "both"
 
 
+# What a new prescription offers until the therapist changes it.
+USUAL_MINUTES, USUAL_FALSE_PER_MIN = 40, 0.5
 ALL = frozenset(Modality)
 FLICKER = frozenset({Modality.SSVEP})
 FLASHES = frozenset({Modality.SSVEP, Modality.P300})

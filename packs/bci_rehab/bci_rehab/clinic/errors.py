@@ -10,6 +10,7 @@ from haihe.packs import (
     Corrupt,
     Invalid,
     Refused,
+    Unavailable,
     gettext_noop,
 )
 
@@ -110,7 +111,7 @@ class IdentitySealed(Corrupt):
     code: ClassVar[str] = "bci_rehab.identity_sealed"
     template: ClassVar[str] = gettext_noop(
         "The identity of patient {patient} does not open: the key in keys/bci_rehab_identity is "
-        "another one, or the row was changed. Restore the key from the backup."
+        "gone or another one, or the row was changed. Restore the key from the backup."
     )
 
     patient: str
@@ -127,6 +128,21 @@ class ModalityNotLive(Refused):
     )
 
     modality: str
+
+
+@dataclass(kw_only=True, eq=False)
+class RateOutOfReach(Refused):
+    """No calibration of the prescribed length holds enough rest to bound so low a rate."""
+
+    code: ClassVar[str] = "bci_rehab.rate_out_of_reach"
+    template: ClassVar[str] = gettext_noop(
+        "Sessions of {minutes} minutes hold too little rest to be sure of {rate} false triggers a "
+        "minute at most. Prescribe {lowest} or more."
+    )
+
+    rate: str
+    minutes: int
+    lowest: str
 
 
 @dataclass(kw_only=True, eq=False)
@@ -217,3 +233,16 @@ class SessionNotReady(Conflict):
     session: str
     state: str
     needed: str
+
+
+@dataclass(kw_only=True, eq=False)
+class HaltUnconfirmed(Unavailable):
+    """A session must not go on, and the station did not say that it has ended."""
+
+    code: ClassVar[str] = "bci_rehab.halt_unconfirmed"
+    template: ClassVar[str] = gettext_noop(
+        "What you entered is recorded, but the station did not confirm that session {session} has "
+        "ended. Press the stop on its page now, then close the session."
+    )
+
+    session: str

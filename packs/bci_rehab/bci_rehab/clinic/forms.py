@@ -10,7 +10,7 @@ from django import forms
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from bci_rehab.clinic.domain import QUESTIONS, SCALES
+from bci_rehab.clinic.domain import QUESTIONS, SCALES, USUAL_FALSE_PER_MIN, USUAL_MINUTES
 from bci_rehab.clinic.identity import Identity
 from bci_rehab.clinic.models import MODALITIES, SIDES, Consent
 from haihe.packs.pages import Organisation, Refusable, called, offer
@@ -108,13 +108,13 @@ class PrescriptionForm(Refusable):
         label=_("Number of sessions"), min_value=1, max_value=200, initial=12
     )
     minutes = forms.IntegerField(
-        label=_("Minutes a session"), min_value=5, max_value=120, initial=40
+        label=_("Minutes a session"), min_value=5, max_value=120, initial=USUAL_MINUTES
     )
     false_triggers_per_min = forms.FloatField(
         label=_("False triggers a minute at most"),
         min_value=0.01,
         max_value=10,
-        initial=0.5,
+        initial=USUAL_FALSE_PER_MIN,
         help_text=_("Calibration sets the decoder's threshold so that rest moves nothing oftener."),
     )
 

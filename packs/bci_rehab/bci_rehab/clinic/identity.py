@@ -47,8 +47,11 @@ def unseal(sealed: bytes, patient_id: UUID, *, home: Path, patient: str) -> Iden
     Raises
     ------
     IdentitySealed
-        If the key is another, or the text was changed or moved.
+        If the key is gone or another one, or the text was changed or moved.
     """
+    if not (home / "keys" / KEY_FILE).is_file():
+        # A key that is lost is never made anew: it would open nothing, and hide the loss.
+        raise IdentitySealed(patient=patient)
     nonce, rest = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
     try:
         plain = AESGCM(_key(home)).decrypt(nonce, rest, patient_id.bytes)

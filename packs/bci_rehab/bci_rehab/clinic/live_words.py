@@ -12,9 +12,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from bci_rehab.errors import NotArmable, StepNotAllowed
+from bci_rehab.clinic import phrases
 from bci_rehab.session.interlock import StopReason
-from bci_rehab.signal.verdicts import WORDS
 
 
 def therapist_words() -> dict[str, Any]:
@@ -96,6 +95,9 @@ def patient_words() -> dict[str, Any]:
             "connecting": _("Connecting…"),
             "hidden": _("This page was hidden, and everything stopped. Please call the therapist."),
             "emergency": _("Stopped. Nothing moves."),
+            "replaced": _(
+                "Another screen has taken the place of this one. Please call the therapist."
+            ),
             "ended": _("The session is over."),
             "idle": _("No session is running."),
         },
@@ -103,8 +105,7 @@ def patient_words() -> dict[str, Any]:
 
 
 def _templates() -> list[dict[str, str]]:
-    known = [*WORDS.values(), NotArmable.template, StepNotAllowed.template]
-    return [{"english": text, "words": _(text)} for text in known]
+    return [{"english": text, "words": _(text)} for text in phrases.templates()]
 
 
 def _kinds() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a session came to, read from the station's summary for the pages.
+"""What a session came to, read from the station's summary for the pages, in the language in force.
 
 A part that is missing is shown as such, never as zero.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bci_rehab.clinic import phrases
 from bci_rehab.session.interlock import StopReason
 
 STOPS_SHOWN = 200
@@ -100,8 +101,12 @@ def results_of(summary: Mapping[str, Any], *, stops_shown: int = STOPS_SHOWN) ->
         frames=summary.get("frames") or {},
         signal=summary.get("signal") or {},
         notes=summary.get("notes") or (),
-        recording=summary.get("recording") or {},
+        recording=_recording(summary.get("recording") or {}),
     )
+
+
+def _recording(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**said, "damage": phrases.said(said["damage"])} if said.get("damage") else said
 
 
 def _run(said: Mapping[str, Any]) -> RunResult:
@@ -115,7 +120,7 @@ def _stop(said: Mapping[str, Any]) -> StopResult:
     return StopResult(
         reason=reason,
         words=StopReason(reason).words if known else reason,
-        detail=str(said.get("detail", "")),
+        detail=phrases.said(str(said.get("detail", ""))),
         at_s=said.get("at_s"),
         was_on=bool(said.get("was_on")),
         latency_ms=said.get("latency_ms"),

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 
+from bci_rehab.clinic import station
 from bci_rehab.clinic.domain import (
     Modality,
     Scale,
@@ -22,7 +23,9 @@ from bci_rehab.clinic.domain import (
 from bci_rehab.clinic.errors import (
     ConsentMissing,
     Contraindicated,
+    HaltUnconfirmed,
     IntakeMissing,
+    NothingPrescribed,
     PatientClosed,
     PrescriptionActive,
 )
@@ -34,13 +37,17 @@ from bci_rehab.clinic.models import (
     Outcome,
     Patient,
     Prescription,
+    TrainingSession,
 )
 from bci_rehab.clinic.models import Identity as IdentityRow
+from bci_rehab.clinic.planning import check_calibrates
+from haihe.packs import Refused
 from haihe.packs.pages import (
     MissingRecord,
     Organisation,
     Principal,
     Resource,
+    ServiceUnavailable,
     authorize,
     find_organisation,
     installation_home,
@@ -52,6 +59,8 @@ from haihe.packs.pages import (
 
 THERAPIST, TECHNICIAN = "bci_rehab.therapist", "bci_rehab.technician"
 RESEARCHER = "bci_rehab.researcher"
+# The same words of the same person within this time are the same form, sent twice.
+SENT_TWICE_S = 60
 
 
 def clinics_of(principal: Principal, *duties: str) -> list[Organisation]:
@@ -107,12 +116,19 @@ def enrol(
     onset_on: date | None = None,
     diagnosis: str = "",
 ) -> Patient:
-    """Take a person in under the organisation's next pseudonym; who they are is sealed."""
+    """Take a person in under the organisation's next pseudonym; who they are is sealed.
+
+    Raises
+    ------
+    IdentitySealed
+        If the key of the seals is gone or another one: it is put back before anybody is taken in.
+    """
     clinic = find_organisation(principal, organisation)
     authorize(principal, "bci_rehab.enrol_patient", Resource("Patient", organisation=clinic.pk))
     with unit_of_work():
         # The organisation's row is the turn of whoever gives the next number.
         Organisation.objects.select_for_update().get(pk=clinic.pk)
+        _check_key()
         number = Patient.objects.filter(organisation=clinic).count() + 1
         patient = Patient.objects.create(
             organisation=clinic,
@@ -169,6 +185,8 @@ def give_consent(
 def withdraw_consent(principal: Principal, patient_id: str | UUID, *, purpose: str) -> None:
     """Record that a patient takes consent back. Training ends with it; what is recorded stays."""
     patient = treated(principal, patient_id)
+    if purpose not in Consent.Purpose.values:
+        raise MissingRecord(kind="consent", id=purpose)
     with unit_of_work():
         taken = patient.consents.filter(purpose=purpose, withdrawn_at=None).update(
             withdrawn_at=now(), withdrawal_recorded_by_id=principal.person_id
@@ -177,6 +195,7 @@ def withdraw_consent(principal: Principal, patient_id: str | UUID, *, purpose: s
             _record("consent_withdrawn", principal, patient, purpose=purpose)
         if taken and purpose == Consent.Purpose.TRAINING:
             _end_prescriptions(principal, patient)
+    _halt_what_may_not_go_on(principal, patient)
 
 
 def fill_intake(
@@ -193,6 +212,7 @@ def fill_intake(
         active = patient.prescriptions.filter(state=Prescription.State.ACTIVE).first()
         if active is not None and blocked[Modality(active.modality)]:
             _end_prescriptions(principal, patient)
+    _halt_what_may_not_go_on(principal, patient)
     return intake
 
 
@@ -212,10 +232,18 @@ def prescribe(
     ------
     ConsentMissing, IntakeMissing, Contraindicated, PrescriptionActive
         If the patient has not consented, was not asked, may not, or has a prescription already.
+    RateOutOfReach, PlanImpossible
+        If no session of these minutes could calibrate a decoder that moves so rarely by mistake.
     """
     patient = _open_patient(principal, patient_id)
     with unit_of_work():
         check_may_train(patient, modality)
+        check_calibrates(
+            modality=modality,
+            side=side,
+            minutes=minutes,
+            false_triggers_per_min=false_triggers_per_min,
+        )
         if patient.prescriptions.filter(state=Prescription.State.ACTIVE).exists():
             raise PrescriptionActive(patient=patient.pseudonym)
         prescription = Prescription.objects.create(
@@ -236,6 +264,15 @@ def end_prescription(principal: Principal, patient_id: str | UUID) -> None:
     patient = treated(principal, patient_id)
     with unit_of_work():
         _end_prescriptions(principal, patient)
+    _halt_what_may_not_go_on(principal, patient)
+
+
+def check_stands(patient: Patient, prescription: Prescription) -> None:
+    """Refuse where record, prescription, consent or intake stand against a session now."""
+    _check_open(patient)
+    if prescription.state != Prescription.State.ACTIVE:
+        raise NothingPrescribed(patient=patient.pseudonym)
+    check_may_train(patient, Modality(prescription.modality))
 
 
 def check_may_train(patient: Patient, modality: Modality) -> None:
@@ -262,19 +299,21 @@ def add_outcome(
     measured_on: date,
     rater: str = "",
 ) -> Outcome:
-    """Enter a score."""
+    """Enter a score. One that stands there already, of the same day and rater, is not doubled."""
     patient = _open_patient(principal, patient_id)
     check_score(scale, value)
     with unit_of_work():
-        outcome = Outcome.objects.create(
+        outcome, fresh = Outcome.objects.get_or_create(
             patient=patient,
             scale=scale,
             value=value,
             measured_on=measured_on,
             rater=rater,
-            recorded_by_id=principal.person_id,
+            struck_at=None,
+            defaults={"recorded_by_id": principal.person_id},
         )
-        _record("outcome_entered", principal, patient, outcome=str(outcome.pk))
+        if fresh:
+            _record("outcome_entered", principal, patient, outcome=str(outcome.pk))
     return outcome
 
 
@@ -294,11 +333,17 @@ def strike_outcome(
 
 
 def write_note(principal: Principal, patient_id: str | UUID, text: str) -> Note:
-    """Write something down about a patient."""
+    """Write something down about a patient. A form that is sent twice leaves one note."""
     patient = find_patient(principal, patient_id)
     authorize(principal, "bci_rehab.write_note", patient.resource())
     _check_open(patient)
+    just_now = now() - timedelta(seconds=SENT_TWICE_S)
     with unit_of_work():
+        twice = patient.notes.filter(
+            text=text, author=principal.person_id, created_at__gte=just_now
+        ).first()
+        if twice is not None:
+            return twice
         note = Note.objects.create(patient=patient, text=text, author_id=principal.person_id)
         _record("note_written", principal, patient)
     return note
@@ -312,6 +357,7 @@ def close_patient(principal: Principal, patient_id: str | UUID, *, is_closed: bo
         if is_closed:
             _end_prescriptions(principal, patient)
         _record("patient_closed" if is_closed else "patient_opened", principal, patient)
+    _halt_what_may_not_go_on(principal, patient)
 
 
 @dataclass(frozen=True)
@@ -361,6 +407,14 @@ def research_outcomes(principal: Principal) -> QuerySet[Outcome]:
     return rows.select_related("patient__organisation")
 
 
+def _check_key() -> None:
+    """Seal nobody with another key than those before them, which could never be put back then."""
+    last = IdentityRow.objects.select_related("patient").order_by("-pk").first()
+    if last is not None:
+        patient = last.patient
+        unseal(bytes(last.sealed), patient.pk, home=installation_home(), patient=patient.pseudonym)
+
+
 def _open_patient(principal: Principal, patient_id: str | UUID) -> Patient:
     """A patient whom the caller treats, and whose record is open."""
     patient = treated(principal, patient_id)
@@ -371,6 +425,35 @@ def _open_patient(principal: Principal, patient_id: str | UUID) -> Patient:
 def _check_open(patient: Patient) -> None:
     if patient.closed_at is not None:
         raise PatientClosed(patient=patient.pseudonym)
+
+
+def _halt_what_may_not_go_on(principal: Principal, patient: Patient) -> None:
+    """End at the station a session against which something stands now. Never in a unit of work.
+
+    Raises
+    ------
+    HaltUnconfirmed
+        If the station did not say that it ended. What stands against it is written down by then.
+    """
+    running = TrainingSession.objects.filter(
+        prescription__patient=patient, state=TrainingSession.State.RUNNING
+    )
+    for session in running.select_related("prescription__patient"):
+        try:
+            check_stands(session.patient, session.prescription)
+        except Refused as error:
+            _halt(principal, session, why=error.code)
+
+
+def _halt(principal: Principal, session: TrainingSession, *, why: str) -> None:
+    try:
+        ended = station.halt(str(session.pk), why)
+    except ServiceUnavailable as error:
+        raise HaltUnconfirmed(session=str(session.number)) from error
+    if not ended:
+        raise HaltUnconfirmed(session=str(session.number))
+    with unit_of_work():
+        _record("session_halted", principal, session.patient, session=str(session.pk), why=why)
 
 
 def _end_prescriptions(principal: Principal, patient: Patient) -> None:

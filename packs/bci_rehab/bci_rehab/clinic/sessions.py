@@ -19,7 +19,6 @@ from bci_rehab.clinic.domain import Modality, Side
 from bci_rehab.clinic.errors import (
     DecoderNotAccepted,
     NothingPrescribed,
-    PatientClosed,
     SessionNotReady,
     SessionOpen,
     StationHolds,
@@ -121,7 +120,7 @@ def plan_session(
     patient = planned_for(principal, patient_id)
     with unit_of_work():
         prescription = _prescription(patient)
-        _check_stands(patient, prescription)
+        services.check_stands(patient, prescription)
         if prescription.trainings.filter(state__in=(State.PLANNED, State.RUNNING)).exists():
             raise SessionOpen(patient=patient.pseudonym)
         number = prescription.trainings.exclude(state=State.ABORTED).count() + 1
@@ -137,6 +136,7 @@ def plan_session(
             session=number,
             sessions=prescription.sessions,
             calibrate=calibrate,
+            false_triggers_per_min=prescription.false_triggers_per_min,
             seed=seed,
         )
         pk = new_id()
@@ -210,7 +210,8 @@ def close_session(principal: Principal, session_id: str | UUID) -> TrainingSessi
     """End a session at the station and take what it came to into the record.
 
     Done twice it changes nothing more; if the portal stopped in between, the summary that the
-    station left in the session's folder is taken. One without any trial counts as aborted, and its
+    station left in the session's folder is taken, and if the station itself was lost, what the
+    recording holds. One without any trial counts as aborted, and its
     number is had again.
     """
     session = run_by(principal, session_id)
@@ -307,6 +308,12 @@ def research_sessions(principal: Principal) -> QuerySet[TrainingSession]:
     return rows.select_related("prescription__patient__organisation")
 
 
+def check_going(session: TrainingSession) -> None:
+    """Refuse what needs a session that is not over, of a patient who may go on with it."""
+    check_open(session)
+    services.check_stands(session.patient, session.prescription)
+
+
 def check_open(session: TrainingSession) -> None:
     """Refuse what needs a session that is not over."""
     if not session.is_open:
@@ -327,8 +334,7 @@ def note(kind: str, principal: Principal, session: TrainingSession, **data: str)
 
 
 def _check_may_open(session: TrainingSession) -> None:
-    check_open(session)
-    _check_stands(session.patient, session.prescription)
+    check_going(session)
     _check_decoder(session)
 
 
@@ -356,7 +362,9 @@ def _summary(session: TrainingSession) -> dict[str, Any]:
         if kept is None:
             raise
         holds = False
-    return kept if kept is not None and not holds else station.close(str(session.pk))
+    return (
+        kept if kept is not None and not holds else station.close(str(session.pk), session.folder)
+    )
 
 
 def _prescription(patient: Patient) -> Prescription:
@@ -366,15 +374,6 @@ def _prescription(patient: Patient) -> Prescription:
     if found is None:
         raise NothingPrescribed(patient=patient.pseudonym)
     return found
-
-
-def _check_stands(patient: Patient, prescription: Prescription) -> None:
-    """Refuse where record, prescription, consent or intake stand against a session now."""
-    if patient.closed_at is not None:
-        raise PatientClosed(patient=patient.pseudonym)
-    if prescription.state != Prescription.State.ACTIVE:
-        raise NothingPrescribed(patient=patient.pseudonym)
-    services.check_may_train(patient, Modality(prescription.modality))
 
 
 def _check_decoder(session: TrainingSession) -> None:

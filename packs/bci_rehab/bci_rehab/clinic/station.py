@@ -10,13 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from haihe.packs.pages import ask_service, pack_home, service_address, service_ticket
+from haihe.packs.pages import (
+    ServiceRefused,
+    ask_service,
+    pack_home,
+    service_address,
+    service_ticket,
+)
 
 PACK, SERVICE = "bci_rehab", "station"
 # Opening waits for an amplifier, closing for the disk.
 OPEN_TIMEOUT_S = 90.0
 CLOSE_TIMEOUT_S = 90.0
 SUMMARY = "summary.json"
+NOT_HERE = "bci_rehab.session_not_here"
 
 
 def state() -> dict[str, Any]:
@@ -46,13 +53,23 @@ def use(session: str, decoder: Mapping[str, str]) -> None:
     ask_service(PACK, SERVICE, order, timeout_s=OPEN_TIMEOUT_S)
 
 
-def close(session: str) -> dict[str, Any]:
-    """End the session and its recording; what it came to."""
-    said = ask_service(
-        PACK, SERVICE, {"what": "close", "session": session}, timeout_s=CLOSE_TIMEOUT_S
-    )
+def close(session: str, folder: str) -> dict[str, Any]:
+    """End the session and its recording; what it came to. One that was lost is read from there."""
+    order = {"what": "close", "session": session, "folder": folder}
+    said = ask_service(PACK, SERVICE, order, timeout_s=CLOSE_TIMEOUT_S)
     summary: dict[str, Any] = said["summary"]
     return summary
+
+
+def halt(session: str, why: str) -> bool:
+    """End a session that may not go on; whether it has ended. One that it does not hold has."""
+    try:
+        said = ask_service(PACK, SERVICE, {"what": "halt", "session": session, "why": why})
+    except ServiceRefused as error:
+        if error.refusal != NOT_HERE:
+            raise
+        return True
+    return bool(said["ended"])
 
 
 def export(folder: str, to: Path, pseudonym: str, session: str) -> None:

@@ -121,7 +121,7 @@ def patient(request: Request, patient_id: UUID) -> HttpResponse:
         "past": found.prescriptions.filter(state="ended").order_by("-pk"),
         "courses": [_drawn(course) for course in services.courses_of(found)],
         "struck": found.outcomes.exclude(struck_at=None).order_by("-measured_on"),
-        "notes": found.notes.select_related("author").order_by("-pk")[:50],
+        "notes": paginate(found.notes.select_related("author"), cursor=request.GET.get("cursor")),
         "may_treat": is_allowed(request.principal, "bci_rehab.treat", found.resource()),
         **training_of(found),
         "as_of": now(),

@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.stats import chi2
 
+from bci_rehab.decode.settings import CONFIDENCE, rest_needed_min
 from bci_rehab.errors import TooLittleToLearn
 
 # One window must not decide alone, however sure its decoder claims to be.
@@ -166,7 +168,7 @@ def calibrate(
     idle: Sequence[tuple[Sequence[Sequence[float]], Sequence[float]]],
     *,
     wanted_per_min: float,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
 ) -> Calibrated:
     """Set the lowest threshold that keeps false triggers below a wanted rate.
 
@@ -188,8 +190,8 @@ def calibrate(
     """
     if not 0 < confidence < 1 or not wanted_per_min > 0:
         raise ValueError("the wanted rate is above 0 and the confidence between 0 and 1")
-    idle_min = sum(times[-1] - times[0] for _, times in idle if len(times) > 1) / 60.0
-    needed_min = upper_rate(0, 1.0, confidence) / wanted_per_min
+    idle_min = sum(_watched_s(times, rule.gap_s) for _, times in idle) / 60.0
+    needed_min = rest_needed_min(wanted_per_min, confidence)
     if idle_min < needed_min:
         raise TooLittleToLearn(
             what=f"a threshold for {wanted_per_min:g} false triggers a minute",
@@ -209,9 +211,15 @@ def calibrate(
     return best
 
 
-def upper_rate(count: int, minutes: float, confidence: float = 0.95) -> float:
+def upper_rate(count: int, minutes: float, confidence: float = CONFIDENCE) -> float:
     """The upper confidence bound of a Poisson rate per minute."""
     return float(chi2.ppf(confidence, 2 * (count + 1)) / (2.0 * minutes))
+
+
+def _watched_s(times_s: Sequence[float], gap_s: float) -> float:
+    """How long a stretch was judged: where windows are missing, nothing could have triggered."""
+    steps = (later - earlier for earlier, later in pairwise(times_s))
+    return sum(step_s for step_s in steps if step_s <= gap_s)
 
 
 def _thresholds(

@@ -1,8 +1,9 @@
 """Decoders of the P300: whether the patient waited for what was just shown.
 
-Epochs are microvolts of shape (epochs, channels, samples), from the event on. Filters that curve
-the phase bend the potential; give epochs of a linear-phase or a very wide filter. Choices were made
-on the public recordings' second and third sessions; the benchmark asks the first.
+Epochs are microvolts of shape (epochs, channels, samples), from ``BEGIN_S`` to ``END_S`` after the
+event. Filters that curve the phase bend the potential; give epochs of a linear-phase or a very wide
+filter. Choices were made on the public recordings' second and third sessions; the benchmark asks
+the first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from bci_rehab.errors import WindowsUnusable
 
 # A low pass: each epoch is centred instead of a high pass, which no session could wait for.
 BAND_HZ = (0.0, 20.0)
-EPOCH_S = 0.8
+# What comes in the first tenth of a second is the answer of the eye, to a target and to any other.
+BEGIN_S, END_S = 0.1, 0.8
 
 
 def xdawn_decoder(*, components: int = 4) -> Pipeline:
@@ -38,24 +40,31 @@ def xdawn_decoder(*, components: int = 4) -> Pipeline:
 
 
 def default_decoder() -> Pipeline:
-    """What a session uses: the mean probability of two readings of an epoch.
+    """What a session uses: the mean probability of two readings of an epoch, the first twice.
 
     Covariances say how alike an epoch is to the mean answer whatever its size; the regularised
-    linear reading of its course (Blankertz 2011) follows the sizes at each instant.
+    linear reading of its course (Blankertz 2011) follows the sizes at each instant. On the second
+    and third sessions the area is 0.7905 so, 0.7902 if both count alike, 0.7895 the other way.
     """
     course = make_pipeline(
         Flat(),
         Course(),
         LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=(0.5, 0.5)),
     )
-    vote = VotingClassifier([("xdawn", xdawn_decoder()), ("course", course)], voting="soft")
+    readings = [("xdawn", xdawn_decoder()), ("course", course)]
+    vote = VotingClassifier(readings, voting="soft", weights=[2, 1])
     return make_pipeline(Bounded(), vote)
 
 
 def epochs(
-    samples: Floats, onsets: ArrayLike, *, rate_hz: float, length_s: float = EPOCH_S
+    samples: Floats,
+    onsets: ArrayLike,
+    *,
+    rate_hz: float,
+    begin_s: float = BEGIN_S,
+    end_s: float = END_S,
 ) -> tuple[Floats, Labels]:
-    """Cut epochs from samples of shape (channels, samples).
+    """Cut epochs from samples of shape (channels, samples), around events at ``onsets``.
 
     Returns
     -------
@@ -63,8 +72,8 @@ def epochs(
     kept : ndarray of int
         Which onsets have a whole epoch.
     """
-    length = round(length_s * rate_hz)
-    first = np.asarray(onsets, dtype=np.int64)
+    length = round((end_s - begin_s) * rate_hz)
+    first = np.asarray(onsets, dtype=np.int64) + round(begin_s * rate_hz)
     kept = np.flatnonzero((first >= 0) & (first + length <= samples.shape[-1]))
     if not len(kept):
         raise WindowsUnusable(reason="no event has a whole epoch within the recording")

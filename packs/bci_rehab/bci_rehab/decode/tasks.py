@@ -29,12 +29,13 @@ PERMUTATIONS = 5
 _BLOCKS = 4
 _FISTS_FEET = ((6, 10, 14), {"T1": "fists", "T2": "feet"})
 _LEFT_RIGHT = ((4, 8, 12), {"T1": "left", "T2": "right"})
-# From when the patient has read the cue until the trial ends, at 4.1 s.
+# From when the patient has read the cue until shortly before the trial ends, at 4.1 s.
 _WHOLE_TRIAL = Cut(begin_s=0.5, end_s=3.5, length_s=3.0)
-_SLIDING = Cut(begin_s=0.5, end_s=4.0, length_s=1.0, hop_s=0.5)
+# The same three seconds, in windows as long and as often as a session decides on.
+_SLIDING = Cut(begin_s=0.5, end_s=3.5, length_s=1.0, hop_s=0.1)
 # The gaze has to move and the answer to build up: a second after the lights begin.
 _FLICKER = Cut(begin_s=1.0, end_s=4.0, length_s=3.0)
-_EVOKED = Cut(begin_s=0.0, end_s=p300.EPOCH_S, length_s=p300.EPOCH_S)
+_EVOKED = Cut(begin_s=p300.BEGIN_S, end_s=p300.END_S, length_s=p300.END_S - p300.BEGIN_S)
 _EVOKED_FACTOR = 4
 
 

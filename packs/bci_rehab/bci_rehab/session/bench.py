@@ -270,6 +270,7 @@ class Bench:
             evidence=self._oracle,
         )
         self.live = LiveSession(parts, self._page)
+        self.live.ask("staff", present=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -310,4 +311,4 @@ class Bench:
         self.messages += 1
         self.last_message = told
         if self.page_open and self.live is not None:
-            self.live.heartbeat()
+            self.live.heartbeat(told["number"])

@@ -185,6 +185,10 @@ class Engine:
         self._allow("abort", self.state.begun and not self.state.ended)
         return [self._emit(ev.Aborted(at_s=now_s, why=why))]
 
+    def halt(self, now_s: float, why: str = "") -> list[Event]:
+        """End the session for good, begun or not: the patient may not train any more."""
+        return [] if self.state.ended else [self._emit(ev.Aborted(at_s=now_s, why=why))]
+
     def recover(self, now_s: float) -> list[Event]:
         """Take over from a process that died; the session is paused then."""
         self._allow("recover", self.state.begun and not self.state.ended)

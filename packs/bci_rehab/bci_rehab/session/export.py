@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bci_rehab.errors import NothingToExport
+from bci_rehab.session.interlock import StopReason
 from bci_rehab.session.record_format import Record, Recording, RecordKind
 from bci_rehab.signal.blocks import Block, ChannelKind, Floats
 
@@ -247,7 +248,7 @@ def _happenings(records: Iterable[Record]) -> list[tuple[float, float, str]]:
                 found.append((record.at_s, 0.0, f"outcome/{body['outcome']}"))
             if body["what"] in ("segment_began", "paused", "aborted", "finished"):
                 phases.append((record.at_s, ""))
-        elif record.kind is RecordKind.STOP and body.get("off_s") is None:
+        elif record.kind is RecordKind.STOP and _is_first_word(body):
             found.append((record.at_s, 0.0, f"stop/{body['reason']}"))
         elif record.kind is RecordKind.PERMIT and "driver" in body:
             state = "on" if body["driver"]["level"] > 0.0 else "off"
@@ -257,6 +258,11 @@ def _happenings(records: Iterable[Record]) -> list[tuple[float, float, str]]:
         if label:
             found.append((at_s, until_s - at_s, label))
     return found
+
+
+def _is_first_word(stop: Mapping[str, Any]) -> bool:
+    """Whether it is a stop's first record: the second has its latency; one of the dose has one."""
+    return stop.get("off_s") is None or not StopReason(stop["reason"]).latched
 
 
 def _raw(mne: Any, recording: Recording, stretch: Stretch, person: Person, line_hz: float) -> Any:

@@ -24,6 +24,9 @@ STOP_WITHIN_S = 0.25
 # What a tick of the session and of the actuator's process, and the driver's call, may take of it.
 CHAIN_S = 0.05
 LOG_LIMIT = 1_000
+BAD_CHANNELS = gettext_noop("{count} channels")
+PAGE_REPLACED = gettext_noop("another page took its place")
+DETAILS = (BAD_CHANNELS, PAGE_REPLACED)
 
 
 class StopReason(StrEnum):
@@ -40,6 +43,7 @@ class StopReason(StrEnum):
     DECODER_LATE = "decoder_late"
     DECODER_CONTRADICTS = "decoder_contradicts"
     PAGE_CLOSED = "page_closed"
+    STAFF_AWAY = "staff_away"
     THERAPIST_STOP = "therapist_stop"
     EMERGENCY_KEY = "emergency_key"
     PERMIT_LATE = "permit_late"
@@ -79,6 +83,9 @@ _WORDS: Mapping[StopReason, str] = {
         "may be swapped."
     ),
     StopReason.PAGE_CLOSED: gettext_noop("The patient's page is closed or hidden."),
+    StopReason.STAFF_AWAY: gettext_noop(
+        "No therapist's page is open from which it can be stopped."
+    ),
     StopReason.THERAPIST_STOP: gettext_noop("The therapist stopped it."),
     StopReason.EMERGENCY_KEY: gettext_noop("The emergency key was pressed."),
     StopReason.PERMIT_LATE: gettext_noop("The permit was not renewed in time."),
@@ -105,6 +112,7 @@ LATCHED: Mapping[StopReason, str] = {
     StopReason.DECODER_LATE: _INTENT,
     StopReason.DECODER_CONTRADICTS: "labels must be put right, or the model calibrated anew",
     StopReason.PAGE_CLOSED: "the patient must see what moves the hand",
+    StopReason.STAFF_AWAY: "whoever could have stopped it was not there",
     StopReason.THERAPIST_STOP: "a person stopped it, and a person lets it go on",
     StopReason.EMERGENCY_KEY: "a person stopped it, and a person lets it go on",
     StopReason.PERMIT_LATE: "the session's process was stuck; what it missed is unknown",
@@ -127,7 +135,7 @@ class Limits:
     lost_share: float = 0.05
     bad_channels: int = 2
     decoder_age_s: float = 0.15
-    page_age_s: float = 0.15
+    page_age_s: float = 0.18
     recorder_behind_s: float = 0.5
     permit_s: float = 0.2
     on_s: float = 5.0
@@ -162,8 +170,8 @@ class Observed:
     """The state of all that the actuator depends on, at one time.
 
     ``decoder_age_s`` is how long the oldest unanswered question waits; ``recorder_behind_s`` how
-    long the oldest unwritten record does; ``data_age_s`` and ``page_age_s`` the time since the
-    last sample arrived and since the page's last heartbeat.
+    long the oldest unwritten record does; ``data_age_s`` the time since the last sample arrived,
+    and ``page_age_s`` the age of what the patient's page shows.
     """
 
     data_age_s: float
@@ -233,6 +241,14 @@ class Interlock:
         """Whether an operator has armed it and nothing has stopped it since."""
         return self._armed
 
+    @property
+    def last_stop(self) -> Stop | None:
+        """The stop that was decided last; of several at one time, the one that came first."""
+        if not self.stops:
+            return None
+        decided_s = self.stops[-1].decided_s
+        return next(stop for stop in self.stops if stop.decided_s == decided_s)
+
     def arm(self, now_s: float, observed: Observed) -> None:
         """Let the actuator move, if nothing stands against it. An operator's act, never a timer's.
 
@@ -272,6 +288,18 @@ class Interlock:
                 completed.append(self.stops[index])
         return completed
 
+    def log_dose(self, reason: StopReason, at_s: float, *, cause_s: float, was_on: bool) -> Stop:
+        """Note a stop of the dead man's own for the dose, after which it stays armed.
+
+        ``was_on`` is False where a movement was not begun at all.
+        """
+        assert not reason.latched, "what must be armed again is stopped here"
+        off_s = at_s if was_on else None
+        cause_s = min(cause_s, at_s)
+        stop = Stop(reason=reason, cause_s=cause_s, decided_s=at_s, was_on=was_on, off_s=off_s)
+        self.stops.append(stop)
+        return stop
+
     def standing(self, now_s: float, observed: Observed) -> list[Fault]:
         """Every reason to stop that stands now, each with the time of its cause."""
         limits = self.limits
@@ -286,12 +314,14 @@ class Interlock:
             if not age_s <= limit_s:
                 cause_s = now_s - age_s if math.isfinite(age_s) else now_s
                 found.append(Fault(reason=reason, cause_s=cause_s, detail=f"{age_s * 1e3:.0f} ms"))
+        # Seen when the samples arrived that showed it.
+        judged_s = now_s - observed.data_age_s if math.isfinite(observed.data_age_s) else now_s
         if not observed.lost_share <= limits.lost_share:
             detail = f"{observed.lost_share:.1%}"
-            found.append(Fault(reason=StopReason.SAMPLES_LOST, cause_s=now_s, detail=detail))
+            found.append(Fault(reason=StopReason.SAMPLES_LOST, cause_s=judged_s, detail=detail))
         if observed.bad_channels > limits.bad_channels:
-            detail = f"{observed.bad_channels} channels"
-            found.append(Fault(reason=StopReason.CHANNELS_BAD, cause_s=now_s, detail=detail))
+            detail = BAD_CHANNELS.format(count=observed.bad_channels)
+            found.append(Fault(reason=StopReason.CHANNELS_BAD, cause_s=judged_s, detail=detail))
         if self._armed and self._stepped_s is not None:
             gap_s = now_s - self._stepped_s
             if not 0.0 <= gap_s <= limits.permit_s:

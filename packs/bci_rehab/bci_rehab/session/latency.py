@@ -13,6 +13,10 @@ class Latency:
     """Collects times in milliseconds; the summary is worked out at most once a second."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
         self._values_ms: deque[float] = deque(maxlen=KEPT)
         self._summary: dict[str, float | None] = {"now_ms": None, "p50_ms": None, "p99_ms": None}
         self._summed_s = -1.0

@@ -18,14 +18,25 @@ from bci_rehab.session.engine import Engine, contradicts
 from bci_rehab.session.events import Event, Paused, PhaseBegan, TimedOut, Triggered
 from bci_rehab.session.interlock import Fault, Observed, Permit, StopReason
 from bci_rehab.session.latency import Latency
+from bci_rehab.session.observing import observe
 from bci_rehab.session.page import Drawn, finite, message
+from bci_rehab.session.pictures import Pictures
 from bci_rehab.session.plan import Phase, SegmentKind, Side
-from bci_rehab.session.ports import Actuator, Decoder, Evidence, Parts, Tape
+from bci_rehab.session.ports import (
+    Actuator,
+    BlockReader,
+    Decoder,
+    Evidence,
+    Parts,
+    Tape,
+    Watch,
+)
 from bci_rehab.session.record_format import RecordKind
-from bci_rehab.session.recorder import clock_reading
+from bci_rehab.session.recorder import clock_reading, resumption
+from bci_rehab.session.stopping import StopLog
 from bci_rehab.signal.blocks import Block
-from bci_rehab.signal.verdicts import Code, Health
-from haihe.packs import HaiheError
+from bci_rehab.signal.verdicts import Health
+from haihe.packs import HaiheError, gettext_noop
 
 READ_S = 0.002
 PERMIT_PERIOD_S = 0.02
@@ -34,18 +45,14 @@ HEALTH_PERIOD_S = 1.0
 CLOCK_PERIOD_S = 10.0
 COMMANDS_LIMIT = 100
 ANSWERS_KEPT = 5
+SEE_OFF_S = 0.5
+UNRECORDED_LIMIT = 10_000
+SOURCE_ANEW = gettext_noop("the source was started anew")
+OWN_PROCESS = gettext_noop("the actuator's own process")
+DETAILS = (SOURCE_ANEW, OWN_PROCESS)
 DECODER_NEEDED = "decoder_needed"
+NOBODY_THERE = Fault(reason=StopReason.STAFF_AWAY, cause_s=0.0)
 BLOCKS_PER_STEP = 64
-# What the watchdog finds in the stream as a whole, and the stop that follows from it.
-STREAM_STOPS: Mapping[Code, StopReason] = {
-    Code.FROZEN: StopReason.DATA_STALE,
-    Code.DOUBLED: StopReason.STREAM_IRREGULAR,
-    Code.LATE: StopReason.STREAM_IRREGULAR,
-    Code.CLOCK_JUMP: StopReason.STREAM_IRREGULAR,
-    Code.RESTARTED: StopReason.SOURCE_CHANGED,
-    Code.RATE: StopReason.SIGNAL_IMPLAUSIBLE,
-    Code.SCALE: StopReason.SIGNAL_IMPLAUSIBLE,
-}
 
 
 @dataclass
@@ -79,13 +86,17 @@ class LiveSession:
         self.to_decision, self.to_screen = Latency(), Latency()
         self._drawn = Drawn(parts.info)
         self._commands: deque[tuple[str, dict[str, Any]]] = deque()
-        self._page_s = float("-inf")
+        self._pictures = Pictures(self.to_screen)
+        self._staff_fault: Fault | None = NOBODY_THERE
+        self._unrecorded: deque[tuple[RecordKind, Mapping[str, Any], float]] = deque(
+            maxlen=UNRECORDED_LIMIT
+        )
         self._source_fault: Fault | None = None
         self._recorder_fault: Fault | None = None
         self._health = parts.watchdog.health(clock())
         self._observed = self._observe(clock())
         self._unshown_s: list[float] = []
-        self._stops_seen_s = float("-inf")
+        self._stops = StopLog(parts, self._record)
         self._number = 0
         self._side_counts: dict[Side, int] = {}
         self._why_paused = ""
@@ -93,12 +104,20 @@ class LiveSession:
         self._permit_due, self._message_due = _Due(PERMIT_PERIOD_S), _Due(MESSAGE_PERIOD_S)
         self._health_due, self._clock_due = _Due(HEALTH_PERIOD_S), _Due(CLOCK_PERIOD_S)
 
-    def heartbeat(self) -> None:
-        """The patient's page is open and was drawn just now. Due at least every 100 ms."""
-        self._page_s = self._clock()
+    @property
+    def source_failed(self) -> bool:
+        """Whether the source said that it failed, or its process is gone."""
+        return self._source_fault is not None
+
+    def heartbeat(self, number: int) -> None:
+        """The patient's page has drawn this message just now. Due at least every 100 ms."""
+        self._pictures.draw(number, self._clock())
 
     def ask(self, command: str, **arguments: Any) -> None:
         """Queue an order: begin, arm, stop, emergency, pause, resume, skip, abort, recover, note.
+
+        ``halt`` ends it for good, begun or not. ``page`` says that the patient's page closed or
+        changed, ``staff`` whether a therapist's page is ``present``; until then none is.
 
         It is carried out within one pass of the loop; what it led to is in the messages.
         """
@@ -113,15 +132,18 @@ class LiveSession:
         evidence: Evidence | None = None,
         actuator: Actuator | None = None,
         recorder: Tape | None = None,
+        source: BlockReader | None = None,
+        watchdog: Watch | None = None,
         sha256: str = "",
     ) -> None:
         """Put a fresh part in the place of another. The interlock must be armed again.
 
-        ``sha256`` is that of the decoder's file, for the recording.
+        ``sha256`` is that of the decoder's file, for the recording; a fresh source is one of the
+        same channels. A recorder that goes on after it failed is put in as a fresh one.
         """
         self.ask(
             "replace", decoder=decoder, evidence=evidence, actuator=actuator, recorder=recorder,
-            sha256=sha256,
+            source=source, watchdog=watchdog, sha256=sha256,
         )  # fmt: skip
 
     def run(self, *, until: Callable[[], bool]) -> None:
@@ -132,8 +154,10 @@ class LiveSession:
         finally:
             now_s = self._clock()
             self._renew(self.parts.interlock.stop(StopReason.SESSION_ENDED, now_s))
-            self._note_stops()
+            self._stops.note()
             self._tell(now_s)
+        self._see_off()
+        self._tell(self._clock())
 
     def step(self) -> None:
         """One pass: read, decode, decide, permit, tell."""
@@ -206,32 +230,21 @@ class LiveSession:
         level = parts.level if parts.engine.wants_movement else 0.0
         permit = parts.interlock.step(now_s, self._observed, level)
         self._renew(permit)
-        self._note_stops()
-        self._follow_driver(now_s)
+        self._stops.note()
+        self._follow_driver(now_s, permit.level)
 
-    def _follow_driver(self, now_s: float) -> None:
-        """Record what the driver did, and complete the stops that waited for it."""
-        parts = self.parts
-        for transition in parts.actuator.news():
-            self._record(RecordKind.PERMIT, {"driver": asdict(transition)}, transition.at_s)
-            if transition.level > 0.0:
-                continue
-            self._confirm_off(transition.at_s, now_s)
-            reason = transition.reason
-            if parts.interlock.armed and reason is not None and reason.latched:
-                # Its process stopped on its own account; that holds until a person arms again.
-                self._stop(reason, now_s, "the actuator's own process")
-        host = parts.actuator.status()
-        stops = parts.interlock.stops
-        waiting = bool(stops) and stops[-1].was_on and stops[-1].off_s is None
-        if waiting and host.level == 0.0 and host.stamp_s - stops[-1].decided_s > PERMIT_PERIOD_S:
-            # It was permitted to move and did not, for its dose or for a rest: off all along.
-            self._confirm_off(stops[-1].decided_s, now_s)
+    def _follow_driver(self, now_s: float, wanted: float) -> None:
+        """What the actuator's process stopped by itself holds until a person arms again."""
+        for reason in self._stops.follow(now_s, wanted):
+            if self.parts.interlock.armed:
+                self._stop(reason, now_s, OWN_PROCESS)
 
-    def _confirm_off(self, off_s: float, now_s: float) -> None:
-        for stop in self.parts.interlock.confirm_off(off_s):
-            body = {**asdict(stop), "latency_ms": stop.latency_ms}
-            self._record(RecordKind.STOP, body, now_s)
+    def _see_off(self) -> None:
+        """Go on until the driver has said that it is off: the last stop has its latency too."""
+        until_s = self._clock() + SEE_OFF_S
+        while self._stops.waits and self._clock() < until_s:
+            self._read()
+            self._follow_driver(self._clock(), 0.0)
 
     def _follow_yoke(self, now_s: float) -> None:
         """In a sham session the other recording's decision takes the place of the decoder's."""
@@ -249,59 +262,55 @@ class LiveSession:
 
     def _observe(self, now_s: float) -> Observed:
         """Everything that the actuator depends on, for the interlock."""
-        parts, health = self.parts, self._health
-        recorder = parts.recorder.status()
-        faults = [
-            Fault(reason=STREAM_STOPS[finding.code], cause_s=now_s, detail=finding.message)
-            for finding in health.verdicts
-            if finding.code in STREAM_STOPS
-        ]
-        if recorder.failure and self._recorder_fault is None:
+        failure = self.parts.recorder.status().failure
+        if failure and self._recorder_fault is None:
             self._recorder_fault = Fault(
-                reason=StopReason.RECORDER_FAILED, cause_s=now_s, detail=recorder.failure
+                reason=StopReason.RECORDER_FAILED, cause_s=now_s, detail=failure
             )
-        faults += [
-            fault
-            for fault in (
-                self._source_fault,
-                self._recorder_fault,
-                parts.actuator.fault(now_s),
-                parts.decoder.fault() if parts.decoder else None,
-            )
-            if fault is not None
-        ]
-        return Observed(
-            data_age_s=health.age_s,
-            lost_share=health.lost_share,
-            bad_channels=health.bad_channels,
-            decoder_age_s=parts.decoder.age_s(now_s) if parts.decoder else 0.0,
-            page_age_s=now_s - self._page_s,
-            recorder_behind_s=recorder.behind_s,
-            faults=tuple(faults),
-        )
+        return observe(
+            self.parts, self._health, now_s,
+            page_age_s=self._pictures.age_s(now_s),
+            known=(self._source_fault, self._recorder_fault, self._staff_fault),
+        )  # fmt: skip
 
     def _obey(self, now_s: float) -> None:
         """Carry out what pages have asked for; what is not allowed is told, not raised."""
         for _ in range(len(self._commands)):
             command, arguments = self._commands.popleft()
-            refused = ""
+            refused, standing = "", []
             try:
                 _COMMANDS[command](self, now_s, **arguments)
-            except (NotArmable, StepNotAllowed) as error:
+            except NotArmable as error:
+                refused = str(error)
+                faults = self.parts.interlock.standing(now_s, self._observed)
+                standing = list(dict.fromkeys(fault.reason.value for fault in faults))
+            except StepNotAllowed as error:
                 refused = str(error)
             said = {k: v for k, v in arguments.items() if isinstance(v, str | int | float)}
-            body = {"what": command, **said, "refused": refused}
+            body = {"what": command, **said, "refused": refused, "standing": standing}
             self._record(RecordKind.NOTE, body, now_s)
             self._answers.append(body)
 
     def _stop(self, reason: StopReason, now_s: float, detail: str = "") -> None:
         self._renew(self.parts.interlock.stop(reason, now_s, detail=detail))
-        self._note_stops()
+        self._stops.note()
         if self.parts.engine.running:
             self._log(self.parts.engine.pause(now_s, reason.value))
 
     def _arm(self, now_s: float, **_: Any) -> None:
-        self.parts.interlock.arm(now_s, self._observe(now_s))
+        self._observed = self._observe(now_s)
+        self.parts.interlock.arm(now_s, self._observed)
+
+    def _page(self, now_s: float, text: str = "", **_: Any) -> None:
+        """The patient's page closed, or another one took its place: that is a stop at once."""
+        self._pictures.forget()
+        if self.parts.interlock.armed:
+            self._stop(StopReason.PAGE_CLOSED, now_s, text)
+
+    def _staff(self, now_s: float, present: bool = False, **_: Any) -> None:
+        """Whether a page is open from which a therapist can stop it."""
+        gone = Fault(reason=StopReason.STAFF_AWAY, cause_s=now_s)
+        self._staff_fault = None if present else gone
 
     def _replace(
         self,
@@ -310,6 +319,8 @@ class LiveSession:
         evidence: Evidence | None = None,
         actuator: Actuator | None = None,
         recorder: Tape | None = None,
+        source: BlockReader | None = None,
+        watchdog: Watch | None = None,
         **_: Any,
     ) -> None:
         parts = self.parts
@@ -320,18 +331,17 @@ class LiveSession:
         parts.actuator = actuator or parts.actuator
         if recorder is not None:
             parts.recorder, self._recorder_fault = recorder, None
+            for kind, body, at_s in list(self._unrecorded):
+                self._record(kind, body, at_s)
+            self._unrecorded.clear()
+        if source is not None and watchdog is not None:
+            parts.source, parts.watchdog, self._source_fault = source, watchdog, None
+            body = resumption(now_s, last_s=now_s, reason=SOURCE_ANEW)
+            self._record(RecordKind.RESUMPTION, body, now_s)
 
     def _renew(self, permit: Permit) -> None:
         self.parts.actuator.renew(permit)
         self._record(RecordKind.PERMIT, asdict(permit), permit.stamp_s)
-
-    def _note_stops(self) -> None:
-        """Record the stops that are new; each is recorded again when the driver is off."""
-        stops = self.parts.interlock.stops
-        fresh = [stop for stop in stops if stop.decided_s > self._stops_seen_s]
-        for stop in fresh:
-            self._record(RecordKind.STOP, {**asdict(stop), "latency_ms": None}, stop.decided_s)
-            self._stops_seen_s = stop.decided_s
 
     def _log(self, events: list[Event]) -> None:
         for event in events:
@@ -357,6 +367,8 @@ class LiveSession:
             self.parts.recorder.append(kind, body, at_s=at_s)
         except RecorderFailed as error:
             self._recorder_failed(error)
+            if kind in _NEVER_LOST:
+                self._unrecorded.append((kind, body, at_s))
 
     def _recorder_failed(self, error: RecorderFailed) -> None:
         """Keep the first failure's time; from now on the interlock stops on it."""
@@ -369,6 +381,8 @@ class LiveSession:
         parts = self.parts
         host, recorder = parts.actuator.status(), parts.recorder.status()
         self._number += 1
+        self._pictures.tell(self._number, now_s, self._unshown_s)
+        self._unshown_s.clear()
         self._on_message(
             message(
                 number=self._number,
@@ -391,16 +405,15 @@ class LiveSession:
                 },
             )
         )
-        told_s = self._clock()
-        for host_s in self._unshown_s:
-            self.to_screen.add(told_s - host_s)
-        self._unshown_s.clear()
 
 
+# What a session is replayed from is kept until the recording can be written again.
+_NEVER_LOST = frozenset({RecordKind.EVENT, RecordKind.STOP, RecordKind.NOTE})
 # These stand against moving, not against the signal: the check of the electrodes goes on.
 _BESIDE_SIGNAL = frozenset(
     {
         StopReason.PAGE_CLOSED,
+        StopReason.STAFF_AWAY,
         StopReason.DECODER_FAILED,
         StopReason.DECODER_LATE,
         StopReason.DRIVER_FAILED,
@@ -408,12 +421,17 @@ _BESIDE_SIGNAL = frozenset(
     }
 )
 _BESIDE_CALIBRATION = frozenset(
-    {StopReason.DECODER_FAILED, StopReason.DECODER_LATE, StopReason.DRIVER_FAILED}
+    {
+        StopReason.STAFF_AWAY,
+        StopReason.DECODER_FAILED,
+        StopReason.DECODER_LATE,
+        StopReason.DRIVER_FAILED,
+    }
 )
 
 
 def _disturbed(engine: Engine, standing: list[Fault]) -> bool:
-    """Whether the trials must wait. A calibration run needs neither decoder nor actuator."""
+    """Whether the trials must wait. A calibration run moves nothing and needs no decoder."""
     if engine.segment.kind is SegmentKind.FEEDBACK:
         return True
     in_run = engine.segment.kind is SegmentKind.CALIBRATION
@@ -449,6 +467,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "resume": lambda live, now_s, **_: live._log(live.parts.engine.resume(now_s)),
     "skip": lambda live, now_s, **_: live._log(live.parts.engine.skip(now_s)),
     "abort": lambda live, now_s, text="", **_: live._log(live.parts.engine.abort(now_s, text)),
+    "halt": lambda live, now_s, text="", **_: live._log(live.parts.engine.halt(now_s, text)),
     "recover": lambda live, now_s, **_: live._log(live.parts.engine.recover(now_s)),
     "note": lambda live, now_s, **_: None,
+    "page": LiveSession._page,
+    "staff": LiveSession._staff,
 }

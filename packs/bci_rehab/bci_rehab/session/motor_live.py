@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from bci_rehab.decode.covariance import Floats
 from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
+from bci_rehab.decode.settings import STEP_S, WINDOW_S
 from bci_rehab.session.decoding import WindowDecoder
 from bci_rehab.signal import layout
 from bci_rehab.signal.blocks import ChannelKind, StreamInfo
@@ -20,7 +21,6 @@ from bci_rehab.signal.filters import Chain, Decimate, FilterBank, Pick, Step
 
 # Enough for what ends at 30 Hz; a faster stream is thinned out to this or a little more.
 FILTERED_HZ = 250.0
-WINDOW_S, STEP_S = 1.0, 0.1
 
 
 def motor_chain(info: StreamInfo) -> Chain:

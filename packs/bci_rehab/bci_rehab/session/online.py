@@ -93,7 +93,7 @@ def measure_online(
                 rows = len(signal["microvolts"])
                 if rows:
                     shown.append((time.monotonic(), signal["first"], rows, signal["step"]))
-                live.heartbeat()
+                live.heartbeat(message["number"])
 
             parts = Parts(
                 info=info,
@@ -121,7 +121,8 @@ def _timed(
 ) -> tuple[float, float, dict[str, float]]:
     """Warm up, then run: when it began, how long it took (s), the share of a core by process."""
     _run(live, WARM_S)
-    live.to_decision, live.to_screen = type(live.to_decision)(), type(live.to_screen)()
+    live.to_decision.clear()
+    live.to_screen.clear()
     shown.clear()
     before, began_s = _cpu_s(processes), time.monotonic()
     _run(live, seconds)

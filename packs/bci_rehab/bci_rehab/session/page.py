@@ -79,7 +79,7 @@ def message(
     """
     cue = engine.cue
     why = interlock.why_off if not interlock.armed else host_reason
-    last = interlock.stops[-1] if interlock.stops else None
+    last = interlock.last_stop
     return {
         "number": number,
         "at_s": round(now_s, 4),

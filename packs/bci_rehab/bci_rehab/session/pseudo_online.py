@@ -20,8 +20,9 @@ from bci_rehab.decode import evidence, recordings
 from bci_rehab.decode.covariance import Floats, Labels
 from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
 from bci_rehab.decode.recordings import Cut, Source
+from bci_rehab.decode.settings import STEP_S, WINDOW_S
 from bci_rehab.errors import TooLittleToLearn
-from bci_rehab.session.motor_live import STEP_S, WINDOW_S, stream_decoder
+from bci_rehab.session.motor_live import stream_decoder
 from bci_rehab.signal.blocks import Block, Channel, StreamInfo
 from haihe.packs import RawStream, Trial
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -23,6 +23,7 @@ import numpy as np
 
 from bci_rehab.errors import NotARecording
 from bci_rehab.signal.blocks import Block, Channel, ChannelKind, StreamInfo
+from haihe.packs import gettext_noop
 
 MAGIC = b"HAIHEREC"
 VERSION = 1
@@ -31,6 +32,14 @@ MARK = b"HBLK"
 HEAD = struct.Struct("<4sIBxxxQd")
 DIGEST = 16
 PAYLOAD_LIMIT = 16 * 2**20
+# Why a file cannot be read on.
+TORN_HEAD = gettext_noop("the file ends inside of a block's head")
+TORN = gettext_noop("the file ends inside of a block")
+NO_BLOCK = gettext_noop("what follows is no block")
+CHANGED = gettext_noop("a block does not match its checksum")
+MISSING = gettext_noop("block {number} is missing")
+NO_DESCRIPTION = gettext_noop("its first block, the description, is missing")
+DETAILS = (TORN_HEAD, TORN, NO_BLOCK, CHANGED, MISSING)
 _SAMPLES = struct.Struct("<qIHBxd")
 
 
@@ -138,38 +147,43 @@ class Scan:
         """The next block's bytes, or why there is none."""
         head = self._file.read(HEAD.size + DIGEST)
         if len(head) < HEAD.size + DIGEST:
-            return b"", "the file ends inside of a block's head"
+            return b"", TORN_HEAD
         mark, length, kind, number, _ = HEAD.unpack_from(head)
         if mark != MARK or length > PAYLOAD_LIMIT or kind not in set(RecordKind):
-            return b"", "what follows is no block"
+            return b"", NO_BLOCK
         payload = self._file.read(length)
         if len(payload) < length:
-            return b"", "the file ends inside of a block"
+            return b"", TORN
         if digest_of(self.digest, head[: HEAD.size], payload) != head[HEAD.size :]:
-            return b"", "a block does not match its checksum"
+            return b"", CHANGED
         if number != self.number + 1:
-            return b"", f"block {self.number + 1} is missing"
+            return b"", MISSING.format(number=self.number + 1)
         return head + payload, ""
 
 
-def read_recording(path: Path, *, with_samples: bool = True) -> Recording:
+def read_recording(
+    path: Path, *, with_samples: bool = True, kinds: Container[RecordKind] = frozenset(RecordKind)
+) -> Recording:
     """Everything up to the first damaged block, and what was lost behind it.
 
-    Without samples the file is still checked throughout, in little memory.
+    Without samples, and of the first block and these ``kinds`` only, the file is still checked
+    throughout, in little memory.
 
     Raises :class:`NotARecording` if not even the description of the stream can be read.
     """
-    records, blocks, numbers = [], [], []
+    records: list[Record] = []
+    blocks, numbers = [], []
     with path.open("rb") as file:
         scan = Scan(file, path)
         for record in scan:
             if record.block is None:
-                records.append(record)
+                if not records or record.kind in kinds:
+                    records.append(record)
             elif with_samples:
                 blocks.append(record.block)
                 numbers.append(record.number)
     if not records or records[0].kind is not RecordKind.INFO:
-        raise NotARecording(path=str(path), reason="its first block, the description, is missing")
+        raise NotARecording(path=str(path), reason=NO_DESCRIPTION)
     info = records[0].body
     return Recording(
         path=path,

@@ -8,13 +8,14 @@ the next append raises and ``status`` says so: the interlock then stops the actu
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ from bci_rehab.session.record_format import (
     stream_to,
 )
 from bci_rehab.signal.blocks import Block, StreamInfo
+from haihe.packs import gettext_noop
 
 BATCH_S = 0.02
 SYNC_S = 0.2
@@ -41,6 +43,11 @@ QUEUE_RECORDS = 20_000
 QUEUE_BYTES = 32 * 2**20
 CLOSE_S = 10.0
 COPY_BYTES = 2**20
+FULL = gettext_noop("the disk is full")
+TOO_SLOW = gettext_noop("the disk is too slow")
+NO_ANSWER = gettext_noop("the disk does not answer")
+DETAILS = (FULL, TOO_SLOW, NO_ANSWER)
+FULL_CODES = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +100,11 @@ class Recorder:
         self._writing_since_s: float | None = None
         self._unsynced_since_s: float | None = None
         self._failure = ""
+        self._unwritten: list[_Queued] = []
         self._closing = False
+        self._start()
+
+    def _start(self) -> None:
         self._synced = threading.Event()
         self._threads = [
             threading.Thread(target=self._write_all, daemon=True, name="recorder"),
@@ -162,17 +173,45 @@ class Recorder:
             path, fd, end=scan.end, number=scan.number, digest=scan.digest,
             digest_all=scan.hash, clock=clock,
         )  # fmt: skip
-        made.append(
-            RecordKind.RESUMPTION,
-            {
-                "lost_bytes": scan.damage.lost_bytes if scan.damage else 0,
-                "reason": scan.damage.reason if scan.damage else "",
-                "torn_file": torn.name if torn else "",
-                "last_s": last_s,
-                "clock": clock_reading(clock()),
-            },
-        )
+        lost_bytes, reason = 0, ""
+        if scan.damage:
+            lost_bytes, reason = scan.damage.lost_bytes, scan.damage.reason
+        body = resumption(
+            clock(), last_s=last_s, reason=reason, lost_bytes=lost_bytes,
+            torn_file=torn.name if torn else "",
+        )  # fmt: skip
+        made.append(RecordKind.RESUMPTION, body)
         return made
+
+    def go_on(self) -> None:
+        """Write again after a failure, if the disk lets it: first what had waited then.
+
+        What came in between is not here: samples that are missing show as a gap of their numbers.
+
+        Raises :class:`RecorderFailed` if it still cannot be written; it can be tried again.
+        """
+        reason, now_s = self._failure, self._clock()
+        assert reason, "only what failed goes on"
+        self._synced.set()
+        for thread in self._threads:
+            thread.join(CLOSE_S)
+        if any(thread.is_alive() for thread in self._threads):
+            raise RecorderFailed(path=str(self.path), reason=NO_ANSWER)
+        body = json_payload(resumption(now_s, last_s=now_s, reason=reason))
+        mark = _Queued(
+            kind=RecordKind.RESUMPTION, at_s=now_s, taken_s=now_s, payload=body, block=None
+        )
+        try:
+            os.ftruncate(self._fd, self._end)
+            os.lseek(self._fd, self._end, os.SEEK_SET)
+            self._write_batch([*self._unwritten, mark])
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise RecorderFailed(path=str(self.path), reason=_why(error)) from error
+        with self._change:
+            self._unwritten = []
+            self._failure, self._writing_since_s, self._unsynced_since_s = "", None, None
+        self._start()
 
     def append(
         self, kind: RecordKind, body: Mapping[str, Any], *, at_s: float | None = None
@@ -227,7 +266,7 @@ class Recorder:
         self._synced.set()
         self._threads[1].join(CLOSE_S)
         if any(thread.is_alive() for thread in self._threads):
-            raise RecorderFailed(path=str(self.path), reason="the disk does not answer")
+            raise RecorderFailed(path=str(self.path), reason=NO_ANSWER)
         try:
             if self._failure:
                 raise RecorderFailed(path=str(self.path), reason=self._failure)
@@ -243,7 +282,7 @@ class Recorder:
                 raise RecordingClosed(path=str(self.path), reason="it was finished")
             full = len(self._queue) >= QUEUE_RECORDS or self._queued_bytes >= QUEUE_BYTES
             if full and not self._failure:
-                self._failure = "the disk is too slow"
+                self._failure = TOO_SLOW
             if self._failure:
                 raise RecorderFailed(path=str(self.path), reason=self._failure)
             self._queue.append(queued)
@@ -254,7 +293,7 @@ class Recorder:
         """The writer's thread: until it is closed and nothing is left, or it failed."""
         while True:
             with self._change:
-                while not self._queue and not self._closing:
+                while not self._queue and not self._closing and not self._failure:
                     self._change.wait()
                 if not self._queue:
                     return
@@ -265,7 +304,7 @@ class Recorder:
             try:
                 self._write_batch(batch)
             except OSError as error:
-                self._fail(error)
+                self._fail(error, batch)
                 return
             with self._change:
                 self._writing_since_s = None
@@ -302,10 +341,14 @@ class Recorder:
             except OSError as error:
                 self._fail(error)
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: OSError, batch: Sequence[_Queued] = ()) -> None:
         """Keep what is whole, and let every further append say why."""
         with self._change:
-            self._failure = error.strerror or str(error)
+            self._failure = _why(error)
+            self._unwritten = [*batch, *self._unwritten, *self._queue]
+            self._queue.clear()
+            self._queued_bytes = 0
+            self._change.notify_all()
         # A torn last block is cut off, if the disk allows it; a reader copes with it anyway.
         os.ftruncate(self._fd, self._end)
 
@@ -322,6 +365,20 @@ def clock_reading(monotonic_s: float) -> dict[str, Any]:
     """The host's clocks side by side, so that times of two runs, or after a restart, can be set
     against each other."""
     return {"monotonic_s": monotonic_s, "utc": datetime.now(UTC).isoformat()}
+
+
+def resumption(
+    now_s: float, *, last_s: float, reason: str, lost_bytes: int = 0, torn_file: str = ""
+) -> dict[str, Any]:
+    """Where a recording goes on behind a break: why it broke, and what was lost of the file."""
+    return {
+        "lost_bytes": lost_bytes, "reason": reason, "torn_file": torn_file, "last_s": last_s,
+        "clock": clock_reading(now_s),
+    }  # fmt: skip
+
+
+def _why(error: OSError) -> str:
+    return FULL if error.errno in FULL_CODES else error.strerror or str(error)
 
 
 def _lock(fd: int, path: Path) -> None:

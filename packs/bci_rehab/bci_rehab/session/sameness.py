@@ -19,9 +19,10 @@ import numpy as np
 from bci_rehab.decode import recordings
 from bci_rehab.decode.covariance import Floats
 from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
+from bci_rehab.decode.settings import STEP_S, WINDOW_S
 from bci_rehab.errors import SourceFailed
 from bci_rehab.session.decoding import WindowDecoder
-from bci_rehab.session.motor_live import STEP_S, WINDOW_S, Kept, stream_decoder
+from bci_rehab.session.motor_live import Kept, stream_decoder
 from bci_rehab.signal.acquisition import Acquisition
 from bci_rehab.signal.blocks import Block, ChannelKind, StreamInfo
 from bci_rehab.signal.recording import Recording

@@ -19,9 +19,9 @@ from bci_rehab.decode import evidence
 from bci_rehab.decode.covariance import Floats
 from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
 from bci_rehab.decode.model import Accuracy, Decoder, Manifest, cross_validated, hashes, save
+from bci_rehab.decode.settings import STEP_S, WINDOW_S
 from bci_rehab.errors import TooLittleToLearn
 from bci_rehab.session import events as ev
-from bci_rehab.session.motor_live import STEP_S, WINDOW_S
 from bci_rehab.session.plan import Phase, Segment, SegmentKind, SessionPlan, Side, segments_of
 from bci_rehab.session.record_format import Recording, RecordKind, read_recording
 from bci_rehab.signal.blocks import ChannelKind

@@ -77,3 +77,17 @@ class DecoderNeeded(Refused):
         "A session without calibration runs needs an accepted decoder. Choose one, or plan "
         "calibration runs."
     )
+
+
+@dataclass(kw_only=True, eq=False)
+class SourceDiffers(Conflict):
+    """A session that was begun goes on with the electrodes and the rate that it has."""
+
+    code: ClassVar[str] = "bci_rehab.source_differs"
+    template: ClassVar[str] = gettext_noop(
+        "The session was recorded from {recorded}; this source gives {given}. Choose the source "
+        "that it began with, or close the session and plan another one."
+    )
+
+    recorded: str
+    given: str

@@ -32,14 +32,16 @@ from bci_rehab.session.live import LiveSession
 from bci_rehab.session.ports import Parts
 from bci_rehab.session.record_format import RecordKind, read_recording
 from bci_rehab.session.recorder import Recorder
-from bci_rehab.session.resume import resumed_engine
+from bci_rehab.session.resume import engine_of
 from bci_rehab.signal import layout
 from bci_rehab.signal.acquisition import Acquisition
 from bci_rehab.signal.blocks import StreamInfo
 from bci_rehab.signal.watchdog import Watchdog
 from bci_rehab.station import devices
 from bci_rehab.station.calibration import rule_of
+from bci_rehab.station.errors import SourceDiffers
 from bci_rehab.station.following import Follower
+from bci_rehab.station.mending import Mender, Repair
 from bci_rehab.station.opening import RECORDING, SUMMARY, DecoderFile, Opening, within
 from bci_rehab.station.pathway import open_decoder
 from bci_rehab.station.summary import results_of, write_summary
@@ -47,8 +49,6 @@ from haihe.packs import HaiheError
 
 LIBRARIES = ("haihe", "haihe-bci-rehab", "mne", "numpy", "pyriemann", "scikit-learn", "scipy")
 IMPEDANCE_S = 2.0
-# A part whose process died is made anew this often in a session; then somebody must look.
-MENDS_LIMIT = 10
 
 OnMessage = Callable[[dict[str, Any]], None]
 
@@ -66,11 +66,11 @@ class RunningSession:
         self.failure = ""
         self.ended = threading.Event()
         self._closing = threading.Event()
+        self._is_finished = False
         self._frames, self._frames_count = Latency(), 0
         self._impedance: dict[str, float] | None = None
         self._driving: DecoderFile | None = opening.decoder
-        self._mends = 0
-        self._mending = False
+        self._hosts = 0
         self._made = ExitStack()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="source-orders")
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
@@ -96,9 +96,9 @@ class RunningSession:
         """Give an order of the therapist, or an emergency of anybody."""
         self._live.ask(order, **arguments)
 
-    def drawn(self, frame_ms: list[float]) -> None:
-        """The patient's page has drawn; its frames took so long."""
-        self._live.heartbeat()
+    def drawn(self, number: int, frame_ms: list[float]) -> None:
+        """The patient's page has drawn this message; its frames took so long."""
+        self._live.heartbeat(number)
         for value in frame_ms:
             self._frames.add(value / 1e3)
         self._frames_count += len(frame_ms)
@@ -129,16 +129,19 @@ class RunningSession:
         }
 
     def close(self) -> dict[str, Any]:
-        """End the session, finish its recording, and say what it came to."""
+        """End the session, finish its recording, and say what it came to.
+
+        Raises :class:`RecorderFailed` if the summary cannot be written; ask again once it can.
+        """
         self._closing.set()
         self._thread.join(10.0)
-        if self._frames_count:
-            with suppress(RecorderFailed):
-                self._live.parts.recorder.append(
-                    RecordKind.NOTE, {"what": "frames", **self.frames()}
-                )
         self._finish()
-        return write_summary(self.recording, self.folder / SUMMARY)
+        to = self.folder / SUMMARY
+        try:
+            return write_summary(self.recording, to)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RecorderFailed(path=str(to), reason=reason) from error
 
     def frames(self) -> dict[str, Any]:
         """How the patient's page was drawn: milliseconds from frame to frame."""
@@ -164,7 +167,7 @@ class RunningSession:
         self.folder.mkdir(parents=True, exist_ok=True)
         made.callback(shutil.rmtree, self.folder / "running", ignore_errors=True)
         source = devices.source_for(opening.source.kind, opening.source.given, self._home)
-        acquisition = Acquisition(source)
+        self._acquisition = acquisition = Acquisition(source)
         made.callback(acquisition.stop)
         info = acquisition.start()
         actuator = self._actuator(made)
@@ -188,18 +191,19 @@ class RunningSession:
             level=0.0 if opening.actuator.kind == "none" else 1.0,
         )
         self._live = LiveSession(parts, self._tell)
+        self._mender = Mender(self._worker, self._repairs())
         if opening.resume and engine.state.begun:
             self._live.ask("recover")
         self._follower = (
             Follower(acquisition.ask, self._worker) if opening.source.kind == "synthetic" else None
         )
-        self._ask = acquisition.ask
         self._next_impedance_s = 0.0
 
     def _recorded(self, info: StreamInfo) -> tuple[Recorder, Engine]:
         if self.opening.resume and self.recording.exists():
-            engine = resumed_engine(self.recording)
-            return Recorder.resume(self.recording), engine
+            before = read_recording(self.recording, with_samples=False, kinds={RecordKind.EVENT})
+            check_same(before.stream, info)
+            return Recorder.resume(self.recording), engine_of(before)
         said = {
             "session": str(self.opening.session),
             "plan": self.plan.to_json(),
@@ -212,7 +216,8 @@ class RunningSession:
 
     def _actuator(self, made: ExitStack) -> ActuatorHost:
         """The actuator's processes, off; each time in a folder of their own."""
-        scratch = self.folder / "running" / str(self._mends)
+        self._hosts += 1
+        scratch = self.folder / "running" / str(self._hosts)
         scratch.mkdir(parents=True, exist_ok=True)
         host = ActuatorHost(self._driver(scratch), limits=Limits(), folder=scratch)
         made.callback(host.close)
@@ -231,7 +236,7 @@ class RunningSession:
         if self.opening.actuator.kind != "sham":
             return None
         other = within(self._home, str(self.opening.actuator.given.get("recording", "")))
-        results = results_of(read_recording(other, with_samples=False))
+        results = results_of(read_recording(other, with_samples=False, kinds={RecordKind.EVENT}))
         return Yoke(
             YokedTrial(
                 side=result.side.value,
@@ -260,12 +265,13 @@ class RunningSession:
             self._live.run(until=self._closing.is_set)
         except Exception as error:  # noqa: BLE001 - the actuator is off without permits; it is told
             self.failure = f"{type(error).__name__}: {error}"
+            self._on_message({"type": "failed", "detail": self.failure})
         self.ended.set()
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self._follower is not None:
             self._follower.follow(message)
-        self._look_after(message["at_s"])
+        self._mender.look(message["at_s"])
         if message["at_s"] >= self._next_impedance_s and message["trial"]["kind"] == "waiting":
             self._next_impedance_s = message["at_s"] + IMPEDANCE_S
             self._worker.submit(self._measure_impedance)
@@ -273,44 +279,87 @@ class RunningSession:
         message["frames"] = self.frames()
         self._on_message(message)
 
-    def _look_after(self, now_s: float) -> None:
-        """Have a part made anew whose process died; it is off until somebody arms again."""
+    def _repairs(self) -> list[Repair]:
+        """What can be made anew in mid-session."""
         parts = self._live.parts
-        broken = parts.actuator.fault(now_s) is not None or (
-            parts.decoder is not None and parts.decoder.fault() is not None
-        )
-        if broken and not self._mending and self._mends < MENDS_LIMIT:
-            self._mending, self._mends = True, self._mends + 1
-            self._worker.submit(self._mend)
+        return [
+            Repair(
+                is_broken=lambda now_s: parts.actuator.fault(now_s) is not None,
+                mend=self._mend_actuator,
+            ),
+            Repair(is_broken=lambda _: self._live.source_failed, mend=self._mend_source),
+            Repair(
+                is_broken=lambda _: parts.decoder is not None and parts.decoder.fault() is not None,
+                mend=self._mend_decoder,
+            ),
+            Repair(
+                is_broken=lambda _: bool(parts.recorder.status().failure), mend=self._mend_recorder
+            ),
+        ]
 
-    def _mend(self) -> None:
-        """What is still broken is seen again with the next message."""
-        parts = self._live.parts
-        try:
-            actuator, decoder = parts.actuator, parts.decoder
-            if isinstance(actuator, ActuatorHost) and actuator.fault(time.monotonic()) is not None:
-                actuator.close()
-                self._live.replace(actuator=self._actuator(self._made))
-            if decoder is not None and decoder.fault() is not None and self._driving is not None:
-                self.use(self._driving)
-        except HaiheError:
-            # The interlock goes on saying what is wrong; a therapist reads it.
-            return
-        finally:
-            self._mending = False
+    def _mend_actuator(self) -> None:
+        before = self._live.parts.actuator
+        if isinstance(before, ActuatorHost):
+            before.close()
+        self._live.replace(actuator=self._actuator(self._made))
+
+    def _mend_source(self) -> None:
+        """Start the acquisition again; with it the decoder, whose filters hold the old signal."""
+        info = self._acquisition.start()
+        check_same(self._info, info)
+        self._live.replace(
+            source=self._acquisition.reader(), watchdog=Watchdog(info, now_s=time.monotonic())
+        )
+        self._mend_decoder()
+
+    def _mend_decoder(self) -> None:
+        if self._driving is not None:
+            self.use(self._driving)
+
+    def _mend_recorder(self) -> None:
+        recorder = self._live.parts.recorder
+        assert isinstance(recorder, Recorder)
+        recorder.go_on()
+        self._live.replace(recorder=recorder)
 
     def _measure_impedance(self) -> None:
         """Ask the source, before the session begins; most amplifiers cannot tell."""
         try:
-            found: Mapping[str, float] = self._ask("impedances")
+            found: Mapping[str, float] = self._acquisition.ask("impedances")
         except HaiheError:
             self._next_impedance_s = float("inf")
             return
         self._impedance = {name: round(value, 1) for name, value in found.items()}
 
     def _finish(self) -> None:
+        """End every part, once. What is being mended is finished first, so that none is left."""
+        if self._is_finished:
+            return
+        self._is_finished = True
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        with suppress(RecorderFailed):
+            recorder = self._live.parts.recorder
+            if recorder.status().failure:
+                self._mend_recorder()
+            if self._frames_count:
+                recorder.append(RecordKind.NOTE, {"what": "frames", **self.frames()})
         self._made.close()
-        self._worker.shutdown(wait=True)
+
+
+def check_same(recorded: StreamInfo, given: StreamInfo) -> None:
+    """Refuse to go on with other electrodes or another rate than a recording began with.
+
+    Raises
+    ------
+    SourceDiffers
+    """
+    if (recorded.rate_hz, recorded.channels) != (given.rate_hz, given.channels):
+        raise SourceDiffers(recorded=_described(recorded), given=_described(given))
+
+
+def _described(info: StreamInfo) -> str:
+    names = ", ".join(channel.name for channel in info.channels)
+    return f"{len(info.channels)} channels ({names}), {info.rate_hz:g} Hz"
 
 
 def _finish_recording(recorder: Recorder) -> None:

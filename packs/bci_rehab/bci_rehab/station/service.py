@@ -19,11 +19,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from bci_rehab.session.export import Person, to_bids
+from bci_rehab.session.interlock import PAGE_REPLACED
 from bci_rehab.session.record_format import read_recording
 from bci_rehab.station import calibration, devices
 from bci_rehab.station.errors import OrderInvalid, SessionNotHere, StationBusy
 from bci_rehab.station.opening import RECORDING, DecoderFile, read_opening, within
 from bci_rehab.station.running import RunningSession
+from bci_rehab.station.summary import finish
 from haihe.packs import Channel, ChannelClosed, HaiheError, ServiceContext
 
 PATIENT, TECHNICIAN, THERAPIST = "patient", "technician", "therapist"
@@ -34,7 +36,9 @@ ORDERS = frozenset(
 # What the patient's page gets: enough to draw, nothing to be distracted by.
 PATIENT_SEES = ("number", "at_s", "evidence", "trial", "summary", "actuator", "has_decoder")
 TEXT_LIMIT = 2_000
-FRAMES_LIMIT = 200
+FRAMES_LIMIT, FRAME_LIMIT_MS = 200, 60_000
+# How long the end of a session may take to be seen: a pass of its loop, and the driver's off.
+HALT_S = 2.0
 IDLE: dict[str, Any] = {"state": "idle", "session": "", "detail": "", "fit": None}
 DISCLAIMER = "For research and training; not a medical device."
 
@@ -52,6 +56,7 @@ class Station:
         self._running: RunningSession | None = None
         self._state: dict[str, Any] = dict(IDLE)
         self._pages: set[_Page] = set()
+        self._screen: _Page | None = None
         self._turn = asyncio.Lock()
         self._fitting: asyncio.Task[None] | None = None
         self._questions: dict[str, Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]] = {
@@ -61,6 +66,7 @@ class Station:
             "fit": self._fit,
             "use": self._use,
             "close": self._close,
+            "halt": self._halt,
             "export": self._export,
         }
 
@@ -92,10 +98,12 @@ class Station:
         sending = asyncio.create_task(page.send_all())
         try:
             self._greet(page)
+            self._come(page)
             async for message in channel:
                 self._obey(page, message)
         finally:
             self._pages.discard(page)
+            self._go(page)
             sending.cancel()
             with suppress(asyncio.CancelledError, ChannelClosed):
                 await sending
@@ -135,6 +143,7 @@ class Station:
             self._become("live", session)
             for page in self._pages:
                 self._greet(page)
+            self._count_staff(session)
         return self._state
 
     async def _fit(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +164,10 @@ class Station:
         return self._state
 
     async def _close(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """End a session. One that was lost here is finished from what its recording holds."""
         async with self._turn:
+            if (left := self._left_behind(message)) is not None:
+                return {"summary": await self._beside(partial(finish, left))}
             running = self._held(message)
             summary = await asyncio.to_thread(running.close)
             self._running = None
@@ -163,6 +175,12 @@ class Station:
                 page.offer({"type": "ended", "summary": page.may_see(summary)})
             self._become("idle", "")
         return {"summary": summary}
+
+    async def _halt(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """The patient may not train any more: end it, and say whether it has ended."""
+        running = self._held(message)
+        running.order("halt", by="portal", text=_writable(str(message.get("why", ""))))
+        return {"ended": await asyncio.to_thread(running.ended.wait, HALT_S)}
 
     async def _export(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """A closed session as BIDS-EEG, written by a process of its own."""
@@ -177,6 +195,14 @@ class Station:
         """Run something long in a process of its own, so that a live session does not feel it."""
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             return await self._loop.run_in_executor(pool, job)
+
+    def _left_behind(self, message: Mapping[str, Any]) -> Path | None:
+        """The folder of a session that is not held, if there is a recording in it."""
+        held = self._running is not None and str(self._running.opening.session)
+        if held == str(message.get("session", "")) or not message.get("folder"):
+            return None
+        folder = within(self.home, str(message["folder"]))
+        return folder if (folder / RECORDING).is_file() else None
 
     def _held(self, message: Mapping[str, Any]) -> RunningSession:
         session = str(message.get("session", ""))
@@ -215,6 +241,32 @@ class Station:
             return
         page.offer({**running.opened_message(), "disclaimer": DISCLAIMER})
 
+    def _come(self, page: _Page) -> None:
+        """A page is there. Of patients' pages the newest counts, and the one before is told so."""
+        if page.role == PATIENT:
+            if self._screen is not None:
+                self._screen.offer({"type": "replaced"})
+                self._say_of_pages("page", page.session, text=PAGE_REPLACED)
+            self._screen = page
+        self._count_staff(page.session)
+
+    def _go(self, page: _Page) -> None:
+        """A page has left: nothing moves that nobody sees, or that nobody could stop."""
+        if page is self._screen:
+            self._screen = None
+            self._say_of_pages("page", page.session)
+        self._count_staff(page.session)
+
+    def _count_staff(self, session: str) -> None:
+        there = any(one.role == THERAPIST and one.session == session for one in self._pages)
+        self._say_of_pages("staff", session, present=there)
+
+    def _say_of_pages(self, what: str, session: str, **said: Any) -> None:
+        """Tell the live session of its pages, if it is theirs."""
+        running = self._running
+        if running is not None and str(running.opening.session) == session:
+            running.order(what, **said)
+
     def _obey(self, page: _Page, message: Mapping[str, Any]) -> None:
         """Carry out what a page asks for, if its role may; nothing else is answered."""
         running, what = self._running, message.get("what")
@@ -222,16 +274,16 @@ class Station:
             return
         if what == "emergency":
             running.order("emergency", by=page.name)
-        elif what == "drawn" and page.role == PATIENT:
-            frames = message.get("frame_ms")
-            given = frames if isinstance(frames, list) else []
-            running.drawn([float(v) for v in given[:FRAMES_LIMIT] if isinstance(v, int | float)])
+        elif what == "drawn" and page is self._screen:
+            number = message.get("number")
+            if isinstance(number, int):
+                running.drawn(number, _frame_times(message.get("frame_ms")))
         elif what == "order" and page.role == THERAPIST and message.get("order") in ORDERS:
             text, number = message.get("text", ""), message.get("id", 0)
             running.order(
                 str(message["order"]),
                 by=page.name,
-                text=str(text)[:TEXT_LIMIT],
+                text=_writable(str(text)[:TEXT_LIMIT]),
                 id=number if isinstance(number, int) else 0,
             )
 
@@ -244,11 +296,14 @@ class Station:
         running = self._running
         if running is None:
             return
+        if message.get("type") == "failed":
+            self._become("failed", self._state["session"], detail=message["detail"])
+            return
         here = [page for page in self._pages if page.session == self._state["session"]]
         message |= {
             "type": "live",
             "fit": self._state["fit"],
-            "patient_page": any(page.role == PATIENT for page in here),
+            "patient_page": self._screen in here,
         }
         reduced = {"type": "live", **{name: message[name] for name in PATIENT_SEES}}
         for page in here:
@@ -260,6 +315,18 @@ class Station:
         self._state = {"state": state, "session": session, "detail": detail, "fit": None}
         for page in self._pages:
             page.offer({"type": "state", **self._state})
+
+
+def _frame_times(given: object) -> list[float]:
+    """What a page says of its frames (ms), without what no frame takes."""
+    frames = given if isinstance(given, list) else []
+    numbers = [v for v in frames[:FRAMES_LIMIT] if isinstance(v, int | float)]
+    return [float(v) for v in numbers if 0 <= v <= FRAME_LIMIT_MS]
+
+
+def _writable(text: str) -> str:
+    """Text that can be written down: halves of characters, which JSON can carry, are replaced."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _to_bids(recording: Path, root: Path, pseudonym: str, session: str) -> None:

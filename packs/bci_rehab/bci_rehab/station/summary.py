@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from array import array
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,62 +12,68 @@ import numpy as np
 
 from bci_rehab.session.engine import Engine, TrialResult
 from bci_rehab.session.events import Event, Outcome, event_from
-from bci_rehab.session.plan import SegmentKind
-from bci_rehab.session.record_format import Record, Recording, RecordKind, read_recording
+from bci_rehab.session.plan import SegmentKind, SessionPlan
+from bci_rehab.session.record_format import Recording, RecordKind, read_recording
+from bci_rehab.session.recorder import Recorder
 from bci_rehab.session.resume import engine_of
-from bci_rehab.signal.blocks import Block
+from bci_rehab.station.gathered import Gathered
+from bci_rehab.station.opening import RECORDING, SUMMARY
 
 RIGHT = (Outcome.HIT, Outcome.QUIET)
-NOTES_LIMIT = 200
-STOPS_LIMIT = 500
 
 
 def summary_of(path: Path) -> dict[str, Any]:
     """The summary of the recording at ``path``, as values that JSON can hold.
 
-    ``accuracy`` is the share of feedback trials that were right: a hit where a movement was asked
-    for, quiet where rest was. Times within the session count from its first record, in seconds.
+    The file is gone through block by block: a session of hours takes no more memory than a short
+    one. ``accuracy`` is the share of feedback trials that were right: a hit where a movement was
+    asked for, quiet where rest was. Times within the session count from its first record, in
+    seconds.
+
+    Raises
+    ------
+    NotARecording
+        If not even the description of the stream can be read.
     """
-    recording = read_recording(path)
-    engine = engine_of(recording)
+    read = Gathered(path)
+    engine = Engine(SessionPlan.from_json(read.info["plan"]), read.events)
     came = engine.summary()
     results = engine.state.results
     right = came.hits + came.quiet
     return {
         "plan": engine.plan.to_json(),
-        "began_utc": recording.info["clock"]["utc"],
-        "lasted_s": round(recording.records[-1].at_s - recording.records[0].at_s, 1),
+        "began_utc": read.info["clock"]["utc"],
+        "lasted_s": round(read.last_s - read.began_s, 1),
         "ended": engine.state.ended or "interrupted",
-        "trials": came.trials,
-        "hits": came.hits,
-        "misses": came.misses,
-        "wrong": came.wrong,
-        "quiet": came.quiet,
-        "false_triggers": came.false_triggers,
-        "skipped": came.skipped,
-        "calibration_trials": came.calibration_trials,
+        **{
+            name: getattr(came, name)
+            for name in (
+                "trials", "hits", "misses", "wrong", "quiet", "false_triggers", "skipped",
+                "calibration_trials",
+            )
+        },
         "time_on_task_s": round(came.time_on_task_s, 1),
         "accuracy": round(right / came.trials, 4) if came.trials else None,
         "standard_error": _standard_error(right, came.trials),
         "runs": _runs(results),
         "trial_list": [_trial(result) for result in results],
-        "stops": _stops(recording),
-        "movements": _movements(recording.of(RecordKind.PERMIT)),
-        "decision_ms": _decision_ms(recording.of(RecordKind.DECISION)),
-        "signal": _signal(recording),
-        "notes": _notes(recording),
-        "frames": _last_body(recording.of(RecordKind.NOTE), "frames"),
-        "decoders": _decoders(recording),
-        "versions": recording.info.get("versions", {}),
+        "stops": list(read.stops.values()),
+        "movements": {"count": read.movements, "seconds": round(read.moving_s, 2)},
+        "decision_ms": _quantiles(read.decisions_ms),
+        "signal": read.signal(),
+        "notes": read.notes,
+        "frames": read.frames,
+        "decoders": [one for one in (read.info.get("decoder"), *read.decoders) if one],
+        "versions": read.info.get("versions", {}),
         "recording": {
             "file": path.name,
             "bytes": path.stat().st_size,
-            "sha256": recording.sha256,
-            "intact": recording.intact,
-            "damage": recording.damage.reason if recording.damage else "",
-            "interruptions": len(recording.of(RecordKind.RESUMPTION)),
+            "sha256": read.scan.sha256,
+            "intact": read.scan.intact,
+            "damage": read.scan.damage.reason if read.scan.damage else "",
+            "interruptions": read.interruptions,
         },
-    }
+    }  # fmt: skip
 
 
 def write_summary(recording: Path, to: Path) -> dict[str, Any]:
@@ -79,6 +84,20 @@ def write_summary(recording: Path, to: Path) -> dict[str, Any]:
     part.replace(to)
     made: dict[str, Any] = json.loads(text)
     return made
+
+
+def finish(folder: Path) -> dict[str, Any]:
+    """Finish a session whose process is gone: its recording as far as it goes, and the summary.
+
+    Raises
+    ------
+    RecordingClosed
+        If another process is writing it.
+    """
+    recording = folder / RECORDING
+    if not read_recording(recording, with_samples=False, kinds=()).intact:
+        Recorder.resume(recording).close()
+    return write_summary(recording, folder / SUMMARY)
 
 
 def events_of(recording: Recording) -> list[Event]:
@@ -111,6 +130,14 @@ def _runs(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
     return made
 
 
+def _quantiles(times_ms: array[float]) -> dict[str, float | None]:
+    """From the arrival of a block to the decision on it."""
+    if not times_ms:
+        return {"p50": None, "p99": None}
+    p50, p99 = np.percentile(np.frombuffer(times_ms), [50, 99])
+    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}
+
+
 def _trial(result: TrialResult) -> dict[str, Any]:
     return {
         "run": result.run,
@@ -121,92 +148,6 @@ def _trial(result: TrialResult) -> dict[str, Any]:
         "after_s": round(result.after_s, 3),
         "skipped": result.skipped,
     }
-
-
-def _stops(recording: Recording) -> list[dict[str, Any]]:
-    """Each stop once, with its latency where the driver was on: the later record knows it."""
-    began_s = recording.records[0].at_s
-    by_time: dict[float, dict[str, Any]] = {}
-    for record in recording.of(RecordKind.STOP):
-        body = record.body
-        latency_ms = body.get("latency_ms")
-        by_time[body["decided_s"]] = {
-            "reason": body["reason"],
-            "detail": body.get("detail", ""),
-            "at_s": round(body["decided_s"] - began_s, 2),
-            "was_on": body.get("was_on", False),
-            "latency_ms": None if latency_ms is None else round(latency_ms, 1),
-        }
-    return list(by_time.values())[:STOPS_LIMIT]
-
-
-def _movements(permits: Sequence[Record]) -> dict[str, Any]:
-    """How often the driver went on, and for how long in all."""
-    times, count, since_s = 0.0, 0, None
-    for record in permits:
-        driver = record.body.get("driver")
-        if driver is None:
-            continue
-        if driver["level"] > 0.0 and since_s is None:
-            count, since_s = count + 1, driver["at_s"]
-        elif driver["level"] == 0.0 and since_s is not None:
-            times, since_s = times + driver["at_s"] - since_s, None
-    return {"count": count, "seconds": round(times, 2)}
-
-
-def _decision_ms(decisions: Sequence[Record]) -> dict[str, float | None]:
-    """From the arrival of a block to the decision on it."""
-    late = [(record.at_s - record.body["host_s"]) * 1e3 for record in decisions]
-    if not late:
-        return {"p50": None, "p99": None}
-    p50, p99 = np.percentile(late, [50, 99])
-    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}
-
-
-def _signal(recording: Recording) -> dict[str, Any]:
-    stream, blocks = recording.stream, recording.blocks
-    kept = sum(len(block) for block in blocks)
-    lost = sum(_gap(before, after) for before, after in pairwise(blocks))
-    health = recording.of(RecordKind.HEALTH)
-    bad = Counter(name for record in health for name in record.body.get("bad_channels", ()))
-    return {
-        "source": stream.name,
-        "channels": len(stream.channels),
-        "rate_hz": stream.rate_hz,
-        "seconds": round(kept / stream.rate_hz, 1),
-        "lost_s": round(lost / stream.rate_hz, 2),
-        "bad_share": {name: round(count / len(health), 3) for name, count in bad.most_common()},
-    }
-
-
-def _gap(before: Block, after: Block) -> int:
-    """Samples that the device made and the recording lacks; a device that begins anew has none."""
-    return max(0, after.first - before.end)
-
-
-def _notes(recording: Recording) -> list[dict[str, Any]]:
-    began_s = recording.records[0].at_s
-    return [
-        {"at_s": round(record.at_s - began_s, 1), "text": record.body["text"]}
-        for record in recording.of(RecordKind.NOTE)
-        if record.body.get("what") == "note" and record.body.get("text")
-    ][:NOTES_LIMIT]
-
-
-def _last_body(notes: Sequence[Record], what: str) -> dict[str, Any] | None:
-    found = [record.body for record in notes if record.body.get("what") == what]
-    return {name: v for name, v in found[-1].items() if name != "what"} if found else None
-
-
-def _decoders(recording: Recording) -> list[str]:
-    """The hashes of the decoders that drove the session, in order."""
-    first = recording.info.get("decoder")
-    later = [
-        record.body["sha256"]
-        for record in recording.of(RecordKind.NOTE)
-        if record.body.get("what") == "replace" and not record.body["refused"]
-    ]
-    return [sha256 for sha256 in (first, *later) if sha256]
 
 
 def results_of(recording: Recording) -> tuple[TrialResult, ...]:

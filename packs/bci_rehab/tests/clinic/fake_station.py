@@ -48,12 +48,17 @@ SUMMARY = {
 
 @dataclass
 class FakeStation:
-    """Keeps what it was asked; ``is_up`` False is one that does not run."""
+    """Keeps what it was asked; ``is_up`` False is one that does not run.
+
+    ``left`` are folders in which a recording lies; with ``ends`` False it does not end in time.
+    """
 
     is_up: bool = True
     session: str = ""
     fit: dict[str, Any] | None = None
     summary: dict[str, Any] = field(default_factory=lambda: dict(SUMMARY))
+    left: set[str] = field(default_factory=set)
+    ends: bool = True
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def ask(
@@ -94,7 +99,13 @@ class FakeStation:
         self._held(message)
         return self._state(message)
 
+    def _halt(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        self._held(message)
+        return {"ended": self.ends}
+
     def _close(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        if message["session"] != self.session and message["folder"] in self.left:
+            return {"summary": {**self.summary, "ended": "interrupted"}}
         self._held(message)
         self.session, self.fit = "", None
         return {"summary": self.summary}

@@ -144,3 +144,14 @@ def test_the_menu_has_what_one_is_entrusted_with(clinic: Clinic) -> None:
         "therapist": ["/bci-rehab/patients"],
         "researcher": ["/bci-rehab/outcomes"],
     }
+
+
+def test_old_notes_are_to_be_had_page_by_page(clinic: Clinic, ready: Patient) -> None:
+    for number in range(60):
+        services.write_note(clinic.therapist, ready.pk, f"note number {number}.")
+    client, path = seen_by(clinic.therapist), f"/bci-rehab/patients/{ready.pk}"
+    first = client.get(path)
+    assert "note number 59." in first.content.decode()
+    assert "note number 0." not in first.content.decode()
+    cursor = first.context["notes"].next_cursor
+    assert "note number 0." in client.get(path, {"cursor": cursor}).content.decode()

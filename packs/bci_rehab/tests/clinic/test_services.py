@@ -19,7 +19,7 @@ from bci_rehab.clinic.errors import (
     PrescriptionActive,
     ScoreImpossible,
 )
-from bci_rehab.clinic.identity import seal, unseal
+from bci_rehab.clinic.identity import KEY_FILE, seal, unseal
 from bci_rehab.clinic.models import Consent, Patient, Prescription
 from clinic_people import (
     IDENTITY,
@@ -110,6 +110,29 @@ def test_a_seal_opens_in_its_own_row_only(clinic: Clinic, patient: Patient) -> N
             unseal(broken, row.pk, home=installation_home(), patient=row.pseudonym)
 
 
+def test_without_the_key_nobody_is_taken_in_and_once_it_is_back_all_seals_open(
+    clinic: Clinic, patient: Patient
+) -> None:
+    key = installation_home() / "keys" / KEY_FILE
+    kept = key.read_bytes()
+
+    def enrol() -> Patient:
+        return services.enrol(
+            clinic.therapist, organisation="clinic", identity=IDENTITY, affected_side=Side.LEFT
+        )
+
+    key.unlink()
+    with pytest.raises(IdentitySealed, match="Restore the key"):
+        enrol()
+    assert not key.exists(), "none is made in its place"
+    key.write_bytes(kept[::-1])
+    with pytest.raises(IdentitySealed):
+        enrol()
+    key.write_bytes(kept)
+    assert services.read_identity(clinic.therapist, enrol().pk) == IDENTITY
+    assert services.read_identity(clinic.therapist, patient.pk) == IDENTITY
+
+
 def test_pseudonyms_count_up_in_each_clinic(clinic: Clinic, patient: Patient) -> None:
     other = make_clinic("other")
     second, foreign = (
@@ -192,6 +215,24 @@ def test_taking_consent_back_ends_training_and_keeps_the_record(
     )
     assert again.withdrawn_at is None
     assert ready.consents.count() == 2
+
+
+def test_a_form_that_is_sent_twice_leaves_one_row(clinic: Clinic, ready: Patient) -> None:
+    score = {"scale": "FMA-UE", "value": 30.0, "measured_on": SIGNED}
+    first = services.add_outcome(clinic.therapist, ready.pk, **score)
+    assert services.add_outcome(clinic.therapist, ready.pk, **score) == first
+    services.strike_outcome(clinic.therapist, ready.pk, first.pk, reason="another patient's")
+    assert services.add_outcome(clinic.therapist, ready.pk, **score) != first
+    note = services.write_note(clinic.therapist, ready.pk, "tired")
+    assert services.write_note(clinic.therapist, ready.pk, "tired") == note
+    assert services.write_note(clinic.technician, ready.pk, "tired") != note
+    assert services.write_note(clinic.therapist, ready.pk, "very tired") != note
+
+
+def test_consent_to_nothing_is_not_withdrawn(clinic: Clinic, ready: Patient) -> None:
+    with pytest.raises(MissingRecord):
+        services.withdraw_consent(clinic.therapist, ready.pk, purpose="nonsense")
+    assert ready.consents.filter(withdrawn_at=None).exists()
 
 
 def test_a_closed_record_is_read_only(clinic: Clinic, ready: Patient) -> None:

@@ -10,8 +10,10 @@ import pytest
 from bci_rehab.clinic import decoders, services, sessions
 from bci_rehab.clinic.models import DecoderVersion, Patient, TrainingSession
 from bci_rehab.clinic.session_forms import key_of
+from bci_rehab.session.record_format import TORN
+from bci_rehab.signal.verdicts import Code, Finding
 from clinic_people import SIGNED, Clinic
-from fake_station import FIT, HAND, SYNTHETIC, FakeStation
+from fake_station import FIT, HAND, SUMMARY, SYNTHETIC, FakeStation
 from test_pages import DISCLAIMER, seen_by
 from tests.pages import CHINESE, ENGLISH, asks_to_sign_in, browser, sound
 
@@ -137,3 +139,26 @@ def test_research_takes_a_file_with_pseudonyms(clinic: Clinic, running: Training
         "30.0",
         "2",
     )
+
+
+def test_stops_and_damage_are_said_in_the_readers_language(
+    clinic: Clinic, running: TrainingSession, station: FakeStation
+) -> None:
+    finding = Finding(code=Code.SCALE, value=80_000.0, limit=5_000.0).message
+    stop = {
+        "reason": "signal_implausible",
+        "detail": finding,
+        "at_s": 3.0,
+        "was_on": True,
+        "latency_ms": 12.0,
+    }
+    recording = {**SUMMARY["recording"], "intact": False, "damage": TORN}
+    station.summary = {**SUMMARY, "stops": [stop], "recording": recording}
+    sessions.close_session(clinic.therapist, running.pk)
+    for page in ("", "/report"):
+        path = f"/bci-rehab/sessions/{running.pk}{page}"
+        said = seen_by(clinic.therapist, CHINESE).get(path).content.decode()
+        assert finding not in said
+        assert TORN not in said
+        assert "文件在数据块中间中断" in said
+        assert TORN in seen_by(clinic.therapist, ENGLISH).get(path).content.decode()

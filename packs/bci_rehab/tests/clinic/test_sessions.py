@@ -14,6 +14,7 @@ from bci_rehab.clinic.errors import (
     DecoderAtChance,
     DecoderNotAccepted,
     FitGone,
+    HaltUnconfirmed,
     NothingPrescribed,
     PatientClosed,
     SessionNotReady,
@@ -28,6 +29,7 @@ from fake_station import ACCURACY, FIT, HAND, SUMMARY, SYNTHETIC, FakeStation
 
 from haihe.evidence.models import EvidenceEntry
 from haihe.kernel.clock import now
+from haihe.packs import Refused
 from haihe.packs.channels import verified
 from haihe.packs.pages import ServiceRefused, ServiceUnavailable, pack_home
 from haihe.policy.domain import ANONYMOUS, Principal
@@ -372,3 +374,73 @@ def test_times_of_a_session_follow_each_other(clinic: Clinic, running: TrainingS
     assert closed.started_at is not None
     assert closed.ended_at is not None
     assert timedelta() <= closed.ended_at - closed.started_at < timedelta(minutes=1)
+
+
+# --- what stands against it in mid-session -------------------------------------------------------
+
+
+def stands_against(clinic: Clinic, patient: Patient) -> list[Any]:
+    """Each way in which a patient may come to train no more."""
+    yes = {**NO_TO_ALL, "epilepsy": True}
+    return [
+        lambda: services.withdraw_consent(clinic.therapist, patient.pk, purpose="training"),
+        lambda: services.fill_intake(clinic.therapist, patient.pk, yes),
+        lambda: services.end_prescription(clinic.therapist, patient.pk),
+        lambda: services.close_patient(clinic.therapist, patient.pk, is_closed=True),
+    ]
+
+
+@pytest.mark.parametrize("way", range(4))
+def test_a_patient_who_may_not_go_on_is_moved_no_more(
+    clinic: Clinic, running: TrainingSession, station: FakeStation, way: int
+) -> None:
+    decoders.fit(clinic.therapist, running.pk)
+    stands_against(clinic, running.patient)[way]()
+    (halt,) = station.asked_for("halt")
+    assert halt["session"] == str(running.pk)
+    assert halt["why"].startswith("bci_rehab.")
+    assert "session_halted" in kinds()
+    with pytest.raises(Refused):
+        decoders.accept_fit(clinic.therapist, running.pk, FIT["sha256"])
+    with pytest.raises(Refused):
+        sessions.open_session(clinic.therapist, running.pk, QUIET)
+    assert sessions.close_session(clinic.therapist, running.pk).summary == SUMMARY
+
+
+def test_what_does_not_stand_against_it_halts_nothing(
+    clinic: Clinic, running: TrainingSession, station: FakeStation
+) -> None:
+    services.fill_intake(clinic.therapist, running.patient.pk, NO_TO_ALL)
+    services.withdraw_consent(clinic.therapist, running.patient.pk, purpose="research")
+    assert not station.asked_for("halt")
+
+
+def test_a_halt_that_the_station_does_not_confirm_is_said_and_the_withdrawal_stands(
+    clinic: Clinic, running: TrainingSession, station: FakeStation
+) -> None:
+    def withdraw() -> None:
+        services.withdraw_consent(clinic.therapist, running.patient.pk, purpose="training")
+
+    station.ends = False
+    with pytest.raises(HaltUnconfirmed, match="Press the stop"):
+        withdraw()
+    assert not running.patient.consents.filter(withdrawn_at=None, purpose="training").exists()
+    station.is_up = False
+    with pytest.raises(HaltUnconfirmed):
+        withdraw()
+    station.is_up = station.ends = True
+    withdraw()
+    station.session = ""
+    withdraw()
+
+
+def test_what_a_lost_station_had_recorded_is_taken_though_nothing_more_may_be_had(
+    clinic: Clinic, running: TrainingSession, station: FakeStation
+) -> None:
+    station.session = ""
+    services.withdraw_consent(clinic.therapist, running.patient.pk, purpose="training")
+    with pytest.raises(ServiceRefused):
+        sessions.close_session(clinic.therapist, running.pk)
+    station.left = {running.folder}
+    closed = sessions.close_session(clinic.therapist, running.pk)
+    assert (closed.state, closed.summary["ended"]) == ("ended", "interrupted")

@@ -153,11 +153,11 @@ def test_the_p300_decoders_find_the_target_in_spite_of_blinks() -> None:
 
 def test_epochs_are_cut_where_they_are_whole() -> None:
     samples = np.arange(200.0)[None]
-    cut, kept = p300.epochs(samples, [-1, 0, 100, 190], rate_hz=100.0, length_s=0.5)
+    cut, kept = p300.epochs(samples, [-11, 0, 100, 150], rate_hz=100.0, begin_s=0.1, end_s=0.6)
     assert kept.tolist() == [1, 2]
-    assert cut[1, 0, 0] == 100.0
+    assert cut[1, 0].tolist() == list(range(110, 160))
     with pytest.raises(WindowsUnusable):
-        p300.epochs(samples, [190], rate_hz=100.0, length_s=0.5)
+        p300.epochs(samples, [150], rate_hz=100.0, begin_s=0.1, end_s=0.6)
 
 
 @pytest.mark.parametrize(

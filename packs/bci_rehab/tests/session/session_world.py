@@ -28,7 +28,8 @@ PLAN = SessionPlan(calibration_runs=1, feedback_runs=1, trials_per_side=2, timin
 class World:
     """All parts of a session, faked at the edges, under one clock; `now_s` is that clock."""
 
-    def __init__(self, plan=PLAN, *, yoke=None, side=None, recorder=None, engine=None):
+    def __init__(self, plan=PLAN, *, yoke=None, side=None, recorder=None, engine=None, limits=None):
+        limits = limits or Limits()
         self.now_s = 100.0
         self.first = 0
         self.broken = None  # what `read` raises
@@ -42,15 +43,15 @@ class World:
         self.blocks = []
         self.full = False
         self.sent = []
-        self.man = DeadMan(Limits())
-        self.level = 0.0
+        self.man = DeadMan(limits)
+        self.level, self.why_off = 0.0, None
         self.transitions = []
         self.messages = []
         self.resets = 0
         self.side = side or (lambda asked: asked)
         self.recorder = recorder
         self.engine = engine or Engine(plan)
-        self.interlock = Interlock(Limits())
+        self.interlock = Interlock(limits)
         self.live = LiveSession(
             Parts(
                 info=INFO, source=self, watchdog=Watch(self), engine=self.engine,
@@ -61,11 +62,12 @@ class World:
             self.told,
             clock=lambda: self.now_s,
         )  # fmt: skip
+        self.live.ask("staff", present=True)
 
     def told(self, message):
         self.messages.append(message)
         if self.page:
-            self.live.heartbeat()
+            self.live.heartbeat(message["number"])
 
     def read(self, timeout_s):
         if self.broken is not None:
@@ -87,13 +89,19 @@ class World:
         while not met():
             assert self.now_s < end_s, "it never came to that"
             self.live.step()
-            if self.sent:
-                level = self.man.step(self.now_s, self.sent[-1]).level
-                if (level > 0) != (self.level > 0):
-                    self.transitions.append(
-                        Transition(number=len(self.transitions) + 1, at_s=self.now_s, level=level)
-                    )
-                self.level = level
+            self.follow()
+
+    def follow(self):
+        """The hand does what the dead man makes of the newest permit."""
+        if not self.sent:
+            return
+        output = self.man.step(self.now_s, self.sent[-1])
+        if (output.level > 0) != (self.level > 0):
+            number = len(self.transitions) + 1
+            self.transitions.append(
+                Transition(number=number, at_s=self.now_s, level=output.level, reason=output.reason)
+            )
+        self.level, self.why_off = output.level, output.reason
 
     def passes(self, seconds):
         end_s = self.now_s + seconds
@@ -178,12 +186,18 @@ class FakeActuator:
         self.world.sent.append(permit)
 
     def status(self):
-        return HostStatus(state=HostState.READY, stamp_s=self.world.now_s, level=self.world.level)
+        return HostStatus(
+            state=HostState.READY,
+            stamp_s=self.world.now_s,
+            level=self.world.level,
+            why_off=self.world.why_off,
+        )
 
     def fault(self, now_s):
         return None
 
     def news(self):
+        self.world.follow()
         fresh = self.world.transitions[self.seen :]
         self.seen = len(self.world.transitions)
         return fresh

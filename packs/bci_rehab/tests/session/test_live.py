@@ -10,12 +10,12 @@ from bci_rehab.errors import SourceFailed
 from bci_rehab.session.decoding import Decision
 from bci_rehab.session.drivers.sham import Yoke, YokedTrial
 from bci_rehab.session.host_status import Transition
-from bci_rehab.session.interlock import Fault, StopReason
+from bci_rehab.session.interlock import Fault, Limits, StopReason
 from bci_rehab.session.page import Drawn
 from bci_rehab.session.plan import Phase, SegmentKind, Side
 from bci_rehab.session.record_format import RecordKind, read_recording
 from bci_rehab.session.recorder import Recorder
-from bci_rehab.session.resume import resumed_engine
+from bci_rehab.session.resume import engine_of
 from bci_rehab.signal.blocks import Block
 from bci_rehab.signal.verdicts import Code, Finding
 from session_world import INFO, PLAN, FakeDecoder, FakeTape, World
@@ -69,6 +69,25 @@ def closed(world):
     world.page = False
 
 
+def behind(world):
+    """The page draws on and on what it was told long ago."""
+    number = world.messages[-1]["number"]
+
+    def told(message):
+        world.messages.append(message)
+        world.live.heartbeat(number)
+
+    world.live._on_message = told
+
+
+def gone(world):
+    world.live.ask("page")
+
+
+def alone(world):
+    world.live.ask("staff", present=False)
+
+
 def stuck(world):
     world.decoder_stuck_s = world.now_s
 
@@ -100,6 +119,9 @@ def restarted(world):
     [
         (silent, StopReason.DATA_STALE),
         (closed, StopReason.PAGE_CLOSED),
+        (behind, StopReason.PAGE_CLOSED),
+        (gone, StopReason.PAGE_CLOSED),
+        (alone, StopReason.STAFF_AWAY),
         (stuck, StopReason.DECODER_LATE),
         (failed, StopReason.DECODER_FAILED),
         (full, StopReason.RECORDER_FAILED),
@@ -151,7 +173,7 @@ def test_what_is_not_allowed_is_told_and_not_raised():
     world.page = False
     world.live.ask("arm")
     world.passes(0.1)
-    resume, arm = world.of(RecordKind.NOTE)
+    resume, arm = [note for note in world.of(RecordKind.NOTE) if note["what"] in ("resume", "arm")]
     assert "cannot resume" in resume["refused"]
     assert "page_closed" in arm["refused"]
     with pytest.raises(AssertionError):
@@ -231,7 +253,7 @@ def test_a_session_goes_on_from_its_recording(tmp_path):
     world = World(recorder=recorder)
     world.moving()
     recorder.close()
-    engine = resumed_engine(tmp_path / "r")
+    engine = engine_of(read_recording(tmp_path / "r", with_samples=False))
     assert engine.state == world.engine.state
     again = World(engine=engine)
     again.live.ask("recover")
@@ -288,6 +310,81 @@ def test_a_part_that_failed_is_replaced_and_the_session_goes_on():
     world.live.ask("arm")
     world.until(lambda: world.level > 0.0)
     assert fresh.of(RecordKind.EVENT)
+
+
+def test_what_happened_while_the_disk_was_full_is_written_when_it_is_not():
+    world = World()
+    world.moving()
+    world.full = True
+    world.until(lambda: world.level == 0.0)
+    world.live.ask("note", text="the disk")
+    world.passes(0.2)
+    world.full = False
+    assert world.of(RecordKind.EVENT)[-1]["what"] != "paused"
+    world.live.replace(recorder=world.live.parts.recorder)
+    world.live.ask("resume")
+    world.passes(0.2)
+    events = [body["what"] for body in world.of(RecordKind.EVENT)]
+    assert events.index("paused") < events.index("resumed")
+    assert "recorder_failed" in [stop["reason"] for stop in world.of(RecordKind.STOP)]
+    assert "the disk" in [note.get("text") for note in world.of(RecordKind.NOTE)]
+
+
+def stops_of(world):
+    """As the summary tells them: the later record of a stop knows its latency."""
+    return {body["reason"]: body for body in world.of(RecordKind.STOP)}
+
+
+def test_an_end_while_it_moves_is_logged_with_its_latency():
+    world = World()
+    world.moving()
+    world.live.ask("abort", by="therapist 1")
+    world.live.run(until=lambda: False)
+    stop = stops_of(world)["session_ended"]
+    assert stop["was_on"]
+    assert stop["detail"] == "aborted"
+    assert 0.0 <= stop["latency_ms"] < 50.0
+    assert [t.level for t in world.transitions] == [1.0, 0.0]
+    assert world.of(RecordKind.PERMIT)[-1]["driver"]["level"] == 0.0
+    assert world.messages[-1]["actuator"]["last_stop"]["latency_ms"] is not None
+
+
+def test_the_dose_is_logged_as_a_stop_and_a_movement_it_forbids_as_one_that_did_not_begin():
+    world = World(limits=Limits(on_s=0.2, refractory_s=60.0))
+    world.moving()
+    world.until(lambda: world.level == 0.0)
+    world.passes(0.1)
+    stop = stops_of(world)["on_too_long"]
+    assert stop["was_on"]
+    assert 0.0 <= stop["latency_ms"] < 20.0
+    assert world.interlock.armed, "a dose ends by itself"
+    world.until(lambda: world.engine.state.ended)
+    assert world.engine.summary().hits == 2
+    assert len(world.transitions) == 2
+    refused = stops_of(world)["refractory"]
+    assert (refused["was_on"], refused["latency_ms"]) == (False, 0.0)
+    assert len(world.of(RecordKind.STOP)) == 2, "each once"
+
+
+def test_of_several_reasons_at_one_time_each_is_logged_and_the_first_is_told():
+    world = World()
+    world.moving()
+    failed(world)
+    frozen(world)
+    world.until(lambda: world.level == 0.0)
+    world.passes(0.1)
+    assert set(stops_of(world)) == {"data_stale", "decoder_failed"}
+    assert world.messages[-1]["actuator"]["last_stop"]["reason"] == "data_stale"
+    assert world.messages[-1]["actuator"]["why_off"] == "data_stale"
+
+
+def test_the_latency_of_a_frozen_stream_counts_from_its_last_fresh_sample():
+    world = World()
+    world.moving()
+    frozen(world)
+    world.until(lambda: world.level == 0.0)
+    world.passes(0.1)
+    assert stops_of(world)["data_stale"]["latency_ms"] >= 200.0
 
 
 def test_replacing_a_part_of_a_moving_session_stops_it_first():

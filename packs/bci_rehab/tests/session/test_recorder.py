@@ -1,5 +1,6 @@
 """The recorder: nothing lost but the last moment, always readable, whatever kills it."""
 
+import errno
 import hashlib
 import os
 import random
@@ -240,6 +241,35 @@ def test_a_disk_that_hangs_is_seen_as_being_behind_and_then_as_too_slow(tmp_path
     with pytest.raises(RecorderFailed):
         recorder.close()
     assert read_recording(tmp_path / "r").damage is None
+
+
+def test_a_recorder_goes_on_once_there_is_room_and_keeps_what_had_waited(tmp_path, monkeypatch):
+    recorder = written(tmp_path / "r", blocks=2)
+    until(lambda: recorder.status().behind_s == 0.0)
+    write = recorder_module._write
+
+    def full(fd, data):
+        write(fd, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(recorder_module, "_write", full)
+    recorder.append(RecordKind.EVENT, {"what": "waits"})
+    until(lambda: recorder.status().failure != "")
+    assert recorder.status().failure == "the disk is full"
+    with pytest.raises(RecorderFailed, match="the disk is full"):
+        recorder.append(RecordKind.EVENT, {"what": "refused"})
+    with pytest.raises(RecorderFailed, match="the disk is full"):
+        recorder.go_on()
+    monkeypatch.setattr(recorder_module, "_write", write)
+    recorder.go_on()
+    recorder.append(RecordKind.EVENT, {"what": "after"})
+    recorder.close()
+    read = read_recording(tmp_path / "r")
+    assert read.damage is None
+    assert read.intact
+    assert [r.body["what"] for r in read.of(RecordKind.EVENT)][-2:] == ["waits", "after"]
+    (mark,) = read.of(RecordKind.RESUMPTION)
+    assert mark.body["reason"] == "the disk is full"
 
 
 FULL = """

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bci_rehab.clinic.domain import USUAL_FALSE_PER_MIN, USUAL_MINUTES, Modality
+from bci_rehab.clinic.domain import Side as TrainedSide
+from bci_rehab.clinic.planning import plan_for
 from bci_rehab.decode.model import load
 from bci_rehab.errors import DecoderDamaged, TooLittleToLearn
 from bci_rehab.session import events as ev
@@ -56,6 +59,19 @@ def test_the_live_decoder_says_the_same_however_blocks_are_cut(
             again += pieces.push(part)
     assert said
     assert again == said
+
+
+def test_the_usual_prescription_calibrates(tmp_path: Path) -> None:
+    plan = plan_for(
+        modality=Modality.MOTOR_IMAGERY, side=TrainedSide.RIGHT, affected_side=TrainedSide.RIGHT,
+        minutes=USUAL_MINUTES, session=1, sessions=12, calibrate=True,
+        false_triggers_per_min=USUAL_FALSE_PER_MIN, seed=3,
+    )  # fmt: skip
+    calibration = replace(plan, feedback_runs=0)
+    path = recorded_calibration(tmp_path / "recording.hrec", plan=calibration)
+    fitted = fit(path, tmp_path / "decoder.zip", wanted_per_min=USUAL_FALSE_PER_MIN, version="1")
+    assert fitted.accuracy.above_chance
+    assert 0 < fitted.false_per_min <= USUAL_FALSE_PER_MIN
 
 
 def test_too_little_rest_bounds_no_rate(calibrated: Path, tmp_path: Path) -> None:

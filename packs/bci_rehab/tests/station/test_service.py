@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from bci_rehab.session import recorder
 from bci_rehab.session.plan import SessionPlan, Timings
 from bci_rehab.session.record_format import RecordKind, read_recording
+from bci_rehab.station import running
 from bci_rehab.station.opening import RECORDING, SUMMARY
 from bci_rehab.station.service import make
 from bci_rehab.station.stand_in import StandIn
@@ -225,20 +231,130 @@ def test_a_closed_page_stops_the_hand_and_a_patient_gives_no_orders(here: Here) 
     here.ask("close", session=said["session"])
 
 
+def said_by(page: socket.socket, **message: Any) -> None:
+    page.sendall(frames.frame(message))
+
+
+def armed(here: Here) -> tuple[dict[str, Any], StandIn]:
+    """A session whose pages are there, with the actuator armed in its calibration."""
+    said = opening(
+        synthetic(),
+        SessionPlan(calibration_runs=1, feedback_runs=0, trials_per_side=10, timings=SHORT),
+    )
+    here.ask("open", **said)
+    pages = StandIn(here.home, said["session"])
+    assert pages.until(lambda message: message["patient_page"], within_s=10)
+    pages.order("begin")
+    arm(pages)
+    return said, pages
+
+
+def wait_for(holds: Callable[[], bool], *, within_s: float = 20.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
+
+
+def arm(pages: StandIn, *, within_s: float = 20.0) -> None:
+    """Arm as a therapist would: again where something was in the way."""
+    deadline = time.monotonic() + within_s
+    while not pages.until(lambda message: message["actuator"]["armed"], within_s=0.5):
+        assert time.monotonic() < deadline, pages.last
+        pages.order("arm")
+
+
+def test_a_page_that_answers_but_shows_an_old_picture_moves_nothing(here: Here) -> None:
+    said, pages = armed(here)
+    stuck, number = threading.Event(), pages.last["number"]
+    stale = pages._connected(here.home, "patient")
+
+    def repeat() -> None:
+        with suppress(OSError):
+            while not stuck.wait(0.02):
+                said_by(stale, what="drawn", number=number, frame_ms=[16.0])
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        assert pages.until(lambda message: not message["actuator"]["armed"], within_s=10)
+        assert pages.last["actuator"]["last_stop"]["reason"] == "page_closed"
+        assert pages.until(lambda message: message["number"] > number + 10, within_s=10)
+        pages.order("arm")
+        assert not pages.until(lambda message: message["actuator"]["armed"], within_s=1.0)
+        # Neither a picture that is yet to come nor a time that no frame takes does any harm.
+        raw = b'{"what":"drawn","number":999999999,"frame_ms":[1e999,-1,true]}'
+        stale.sendall(frames.LENGTH.pack(len(raw)) + raw)
+        seen = pages.last["number"]
+        assert pages.until(lambda message: message["number"] > seen + 5, within_s=10)
+        assert not pages.last["actuator"]["armed"]
+    finally:
+        stuck.set()
+        thread.join()
+        stale.close()
+        pages.close()
+    assert here.ask("close", session=said["session"])["summary"]["frames"]["count"] > 0
+
+
+def test_of_two_patients_pages_the_newest_counts_and_a_change_is_a_stop(here: Here) -> None:
+    said, pages = armed(here)
+    second = StandIn(here.home, said["session"])
+    assert pages.until(lambda message: not message["actuator"]["armed"], within_s=10)
+    assert pages.last["actuator"]["last_stop"]["reason"] == "page_closed"
+    pages.order("resume")
+    arm(pages)
+    # The first one goes on answering, and counts for nothing.
+    second._patient.shutdown(socket.SHUT_RDWR)
+    assert pages.until(lambda message: not message["actuator"]["armed"], within_s=10)
+    assert pages.until(lambda message: not message["patient_page"], within_s=10)
+    second.close()
+    pages.close()
+    here.ask("close", session=said["session"])
+
+
+def test_without_a_therapists_page_nothing_moves_and_a_second_one_is_enough(here: Here) -> None:
+    said, pages = armed(here)
+    second = pages._connected(here.home, "therapist")
+    interlock = here.station._running._live.parts.interlock
+    wait_for(lambda: len(here.station._pages) == 3)
+    pages._therapist.shutdown(socket.SHUT_RDWR)
+    wait_for(lambda: len(here.station._pages) == 2)
+    assert interlock.armed, interlock.stops
+    second.close()
+    wait_for(lambda: not interlock.armed)
+    assert interlock.stops[-1].reason.value == "staff_away"
+    pages.close()
+    here.ask("close", session=said["session"])
+
+
+def test_a_note_that_no_file_could_hold_is_written_all_the_same(here: Here) -> None:
+    said = opening(synthetic())
+    here.ask("open", **said)
+    pages = StandIn(here.home, said["session"])
+    assert pages.until(lambda message: True, within_s=10)
+    half = b'{"what":"order","order":"note","text":"half \\ud800","id":1}'
+    pages._therapist.sendall(frames.LENGTH.pack(len(half)) + half)
+    assert pages.until(lambda message: bool(message["orders"]), within_s=10)
+    pages.close()
+    summary = here.ask("close", session=said["session"])["summary"]
+    assert summary["notes"][0]["text"] == "half ?"
+
+
 def test_a_session_goes_on_after_its_station_was_killed(tmp_path: Path) -> None:
     said = opening(
         synthetic(),
         SessionPlan(calibration_runs=1, feedback_runs=0, trials_per_side=6, timings=SHORT),
     )
     script = (
-        "import sys, json, time, threading; from pathlib import Path\n"
+        "import sys, json, time; from pathlib import Path\n"
         "from bci_rehab.station.opening import read_opening\n"
         "from bci_rehab.station.running import RunningSession\n"
         "if __name__ == '__main__':\n"
         "    said = json.loads(sys.argv[2])\n"
-        "    run = RunningSession(read_opening(said), Path(sys.argv[1]), lambda message: None)\n"
+        "    def drawn(message): run.drawn(message['number'], [16.0])\n"
+        "    run = RunningSession(read_opening(said), Path(sys.argv[1]), drawn)\n"
         "    run.open(); run.order('begin'); print('up', flush=True)\n"
-        "    while True: run.drawn([16.0]); time.sleep(0.04)\n"
+        "    while True: time.sleep(1)\n"
     )
     file = tmp_path / "killed.py"
     file.write_text(script)
@@ -254,6 +370,14 @@ def test_a_session_goes_on_after_its_station_was_killed(tmp_path: Path) -> None:
     process.stdout.close()
     station = Here(tmp_path)
     try:
+        # Elsewhere nobody goes on with it: what was recorded is to be had all the same.
+        elsewhere = f"{said['folder']}-copy"
+        shutil.copytree(tmp_path / said["folder"], tmp_path / elsewhere)
+        left = station.ask("close", session=said["session"], folder=elsewhere)["summary"]
+        assert left["ended"] == "interrupted"
+        assert left["recording"]["intact"]
+        again = station.ask("close", session=said["session"], folder=elsewhere)["summary"]
+        assert again == left
         station.ask("open", **{**said, "resume": True})
         pages = StandIn(tmp_path, said["session"])
         assert pages.until(lambda message: message["trial"]["paused"], within_s=10), pages.last
@@ -268,6 +392,111 @@ def test_a_session_goes_on_after_its_station_was_killed(tmp_path: Path) -> None:
     recording = read_recording(tmp_path / said["folder"] / RECORDING)
     assert recording.damage is None
     assert recording.of(RecordKind.RESUMPTION)
+
+
+def test_a_session_is_not_continued_with_other_electrodes(here: Here) -> None:
+    said = opening(synthetic())
+    here.ask("open", **said)
+    pages = StandIn(here.home, said["session"])
+    pages.order("begin")
+    assert pages.until(lambda message: message["trial"]["segment"] == "calibration", within_s=20)
+    pages.close()
+    recording = here.home / said["folder"] / RECORDING
+    # As it is after a crash: the parts are gone, and nobody has finished it.
+    live = here.station._running
+    live._closing.set()
+    live._thread.join()
+    raw = recording.read_bytes()
+    here.ask("close", session=said["session"])
+    recording.write_bytes(raw)
+    with pytest.raises(HaiheError, match=r"recorded from 8 channels .* gives 16 channels"):
+        here.ask("open", **{**said, "source": synthetic(channels=16), "resume": True})
+    assert here.ask("state")["state"] == "idle"
+    here.ask("open", **{**said, "resume": True})
+    assert here.ask("close", session=said["session"])["summary"]["signal"]["channels"] == 8
+
+
+def going_on(pages: StandIn) -> bool:
+    """Resume and arm as a therapist would, until it goes on; whether it did in time."""
+    deadline = time.monotonic() + 30
+    while pages.last["trial"]["paused"] or not pages.last["actuator"]["armed"]:
+        if time.monotonic() > deadline:
+            return False
+        pages.order("resume" if pages.last["trial"]["paused"] else "arm")
+        pages.until(lambda message: message["actuator"]["armed"], within_s=0.3)
+    return True
+
+
+def test_a_source_whose_process_dies_is_there_again_and_the_session_goes_on(here: Here) -> None:
+    said, pages = armed(here)
+    os.kill(here.station._running._acquisition._process.pid, signal.SIGKILL)
+    assert pages.until(lambda message: not message["actuator"]["armed"], within_s=10)
+    assert pages.last["actuator"]["last_stop"]["reason"] == "data_stale"
+    assert pages.until(lambda message: message["health"]["age_ms"] < 100.0, within_s=20)
+    assert not pages.last["actuator"]["armed"], "what is new is armed by a person"
+    assert going_on(pages), pages.last
+    pages.close()
+    here.ask("close", session=said["session"])
+    recording = read_recording(here.home / said["folder"] / RECORDING)
+    assert recording.intact
+    assert [mark.body["reason"] for mark in recording.of(RecordKind.RESUMPTION)] == [
+        "the source was started anew"
+    ]
+
+
+def test_a_full_disk_is_got_over_in_the_session(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, pages = armed(here)
+    write = recorder._write
+
+    def full(fd: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(recorder, "_write", full)
+    assert pages.until(lambda message: message["recorder"]["failure"], within_s=10)
+    assert pages.until(lambda message: not message["actuator"]["armed"], within_s=10)
+    assert pages.last["actuator"]["last_stop"]["reason"] == "recorder_failed"
+    monkeypatch.setattr(recorder, "_write", write)
+    assert pages.until(lambda message: not message["recorder"]["failure"], within_s=20)
+    assert not pages.last["actuator"]["armed"]
+    assert going_on(pages), pages.last
+    pages.close()
+    summary = here.ask("close", session=said["session"])["summary"]
+    assert summary["recording"]["intact"]
+    assert summary["recording"]["interruptions"] == 1
+
+
+def test_a_summary_that_the_disk_does_not_take_is_asked_for_again(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = opening(synthetic())
+    here.ask("open", **said)
+    wrote = running.write_summary
+
+    def full(recording: Path, to: Path) -> dict[str, Any]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(running, "write_summary", full)
+    with pytest.raises(HaiheError, match="cannot be written"):
+        here.ask("close", session=said["session"])
+    monkeypatch.setattr(running, "write_summary", wrote)
+    assert here.ask("close", session=said["session"])["summary"]["recording"]["intact"]
+
+
+def test_a_session_that_may_not_go_on_ends_begun_or_not(here: Here) -> None:
+    said, pages = armed(here)
+    assert here.ask("halt", session=said["session"], why="consent") == {"ended": True}
+    assert pages.until(lambda message: message["trial"]["ended"] == "aborted", within_s=10)
+    assert here.station._running._live.parts.actuator.status().level == 0.0
+    pages.close()
+    assert here.ask("close", session=said["session"])["summary"]["ended"] == "aborted"
+    said = opening(synthetic())
+    here.ask("open", **said)
+    assert here.ask("halt", session=said["session"], why="consent") == {"ended": True}
+    here.ask("close", session=said["session"])
+    with pytest.raises(HaiheError, match="does not hold"):
+        here.ask("halt", session=said["session"], why="consent")
 
 
 def test_an_actuator_whose_process_dies_is_there_again_and_off(here: Here) -> None:

@@ -5,6 +5,7 @@
     url = "https://haihe.example.org"
     agent_id = "01a2..."
     centre = "north"
+    jobs = "/shared/haihe-jobs"    # where jobs run; else in the agent's own folder
 
     [pools.gpu]
     backend = "slurm"
@@ -49,6 +50,7 @@ class AgentConfig:
     url: str
     agent_id: str
     centre: str
+    jobs: Path
     pools: Pools
     exporters: Mapping[str, Sequence[str]]
 
@@ -80,7 +82,8 @@ def read_config(folder: Path) -> AgentConfig:
         raise BadAgentConfig(path=str(path), reason=f"{missing[0]} is missing")
     check_url(data["url"], where=str(path))
     return AgentConfig(
-        folder, data["url"], data["agent_id"], data["centre"], _pools(data, path),
+        folder, data["url"], data["agent_id"], data["centre"],
+        folder.resolve() / str(data.get("jobs", "jobs")), _pools(data, path),
         _exporters(data, path),
     )  # fmt: skip
 

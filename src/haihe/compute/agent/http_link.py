@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,12 +15,17 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from haihe.compute.agent.messages import Answer, Exchange, Order
-from haihe.compute.agent.signing import headers_for, public_text, sha256_of
+from haihe.compute.agent.plain_files import files_below, opened_plainly
+from haihe.compute.agent.signing import headers_for, public_text
 from haihe.compute.errors import AgentStopped, LinkDown, PlatformRefused
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 TIMEOUT_S = 30.0
 PIECE_BYTES = 1 << 18
+# What the agent keeps in an attempt's folder, which stays its own: that all inputs are there, and
+# where they come in.
+FETCHED, STAGING = "fetched", "fetching"
+DEPTH = 64
 FATAL = ("compute.agent_superseded", "compute.agent_unknown")
 
 
@@ -49,58 +55,54 @@ class HttpLink:
         return Answer.model_validate_json(response.content)
 
     def fetch_inputs(self, order: Order, folder: Path) -> None:
-        """Bring each input and file that is not there yet."""
-        inputs = folder / "inputs"
-        inputs.mkdir(parents=True, exist_ok=True)
+        """Bring each input and file, once: afterwards the folders may be the job's own user's."""
+        mark = folder / FETCHED
+        if mark.exists():
+            return
+        staging, inputs = folder / STAGING, folder / "inputs"
+        for made in (staging, inputs):
+            made.mkdir(parents=True, exist_ok=True)
+        base = f"/agent/v1/attempts/{order.attempt_id}"
         for name in order.inputs:
-            if any(path.stem == name for path in inputs.iterdir()):
-                continue
-            address = f"/agent/v1/attempts/{order.attempt_id}/inputs/{quote(name)}"
-            draft, ending = self._fetch(address, inputs, name)
-            draft.replace(inputs / f"{name}{ending}")
+            draft, ending = self._fetch(f"{base}/inputs/{quote(name)}", staging)
+            draft.replace(_inside(inputs, f"{name}{ending}"))
         for item in order.files:
-            target = folder / "work" / item.path
-            if target.exists() and sha256_of(target) == item.sha256:
-                continue
+            target = _inside(folder / "work", item.path)
+            draft, _ = self._fetch(f"{base}/files/{item.sha256}", staging)
             target.parent.mkdir(parents=True, exist_ok=True)
-            address = f"/agent/v1/attempts/{order.attempt_id}/files/{item.sha256}"
-            draft, _ = self._fetch(address, target.parent, target.name)
             draft.replace(target)
+        mark.touch()
 
     def send_outputs(self, attempt_id: UUID, folder: Path) -> list[str]:
-        """Send the log and every output; the paths of those that were refused."""
-        base, outputs = f"/agent/v1/attempts/{attempt_id}", folder / "outputs"
-        wanted, refused = {}, []
-        for path in sorted(outputs.rglob("*")):
-            name = str(path.relative_to(outputs))
-            if not path.is_file() or path.is_symlink():
-                continue
-            if name.isprintable():
-                wanted[f"{base}/outputs/{quote(name)}"] = path
-            else:
+        """Send the log and every output; the paths of those that were refused.
+
+        Each is opened once, by its handle: a process that the job left may put a link in its place.
+        """
+        base, refused = f"/agent/v1/attempts/{attempt_id}", []
+        for name, file in files_below(folder / "outputs", depth=DEPTH):
+            if file is None or not name.isprintable():
                 refused.append(ascii(name))  # bytes that are no UTF-8 stand in no address
-        if (folder / "log.txt").exists():
-            wanted[f"{base}/log"] = folder / "log.txt"
-        for address, path in wanted.items():
-            try:
-                self._put(address, path)
-            except PlatformRefused:
-                refused.append(str(path.relative_to(folder)))
+            elif not self._is_kept(f"{base}/outputs/{quote(name)}", file):
+                refused.append(f"outputs/{name}")
+        with opened_plainly(folder / "log.txt") as log:
+            if log is not None and not self._is_kept(f"{base}/log", log):
+                refused.append("log.txt")
         return refused
 
-    def _fetch(self, address: str, folder: Path, name: str) -> tuple[Path, str]:
+    def _fetch(self, address: str, staging: Path) -> tuple[Path, str]:
         """Write an answer to a draft; also the ending that the platform gives the file."""
         request = self.client.build_request(
             "GET", address, headers=self._headers("GET", address, EMPTY_SHA256)
         )
-        draft = folder / f".{name}.part"
+        draft = staging / "draft"
+        draft.unlink(missing_ok=True)
         try:
             response = self.client.send(request, stream=True)
             try:
                 if response.is_error:
                     response.read()
                 _check(response)
-                with draft.open("wb") as file:
+                with draft.open("xb") as file:
                     for piece in response.iter_bytes(PIECE_BYTES):
                         file.write(piece)
             finally:
@@ -110,15 +112,18 @@ class HttpLink:
             raise LinkDown(reason=str(error) or type(error).__name__) from error
         return draft, _ending(response.headers)
 
-    def _put(self, address: str, path: Path) -> None:
-        def pieces() -> Iterator[bytes]:
-            with path.open("rb") as file:
-                while piece := file.read(PIECE_BYTES):
-                    yield piece
-
+    def _is_kept(self, address: str, file: BufferedReader) -> bool:
+        """Send a file that is open; whether the platform took it."""
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         # With a length it is not sent in chunks, which not every proxy passes on.
-        length = {"Content-Length": str(path.stat().st_size)}
-        self._send("PUT", address, content=pieces(), sha256=sha256_of(path), headers=length)
+        length = {"Content-Length": str(file.tell())}
+        file.seek(0)
+        pieces = iter(lambda: file.read(PIECE_BYTES), b"")
+        try:
+            self._send("PUT", address, content=pieces, sha256=sha256, headers=length)
+        except PlatformRefused:
+            return False
+        return True
 
     def _send(
         self,
@@ -163,6 +168,14 @@ def enrol(
         _check(response)
         answer: Mapping[str, str] = response.json()
         return answer
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Where a file that the platform names goes; it does not choose a place outside the job's."""
+    parts = name.split("/")
+    if {"", ".", ".."} & set(parts):
+        raise PlatformRefused(reason=f"the path {name[:200]!r} leads out of the job's folder")
+    return folder.joinpath(*parts)
 
 
 def _client(url: str, language: str, transport: httpx.BaseTransport | None) -> httpx.Client:

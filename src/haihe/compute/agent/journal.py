@@ -18,11 +18,12 @@ from typing import Any
 from uuid import UUID
 
 from haihe.compute.agent.messages import Order, Report
-from haihe.compute.errors import AgentRunsAlready
+from haihe.compute.errors import AgentRunsAlready, BadAgentConfig
 from haihe.kernel.clock import now
 from haihe.kernel.crash import crash_point
 from haihe.kernel.errors import StorageUnavailable
 
+JOURNAL = "journal.sqlite3"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS orders (
@@ -73,10 +74,17 @@ class Journal:
             os.close(self._lock)
             raise AgentRunsAlready(folder=str(folder)) from None
         try:
-            self._db = _opened(folder / "journal.sqlite3", is_durable=is_durable)
+            self._db = _opened(folder / JOURNAL, is_durable=is_durable)
         except sqlite3.OperationalError as error:
             os.close(self._lock)
             raise StorageUnavailable(place=str(folder), reason=str(error)) from error
+        except sqlite3.DatabaseError:
+            os.close(self._lock)
+            raise BadAgentConfig(
+                path=str(folder / JOURNAL),
+                reason="the journal is damaged; move it away and start again: the platform names "
+                "what runs here, and it is looked for in the scheduler",
+            ) from None
         self._is_writing = False
 
     def close(self) -> None:
@@ -262,7 +270,7 @@ def _opened(path: Path, *, is_durable: bool) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'OFF'}")
         database.executescript(_TABLES)
-    except sqlite3.OperationalError:
+    except sqlite3.DatabaseError:
         database.close()
         raise
     return database

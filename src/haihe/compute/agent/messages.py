@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
 
 from haihe.compute.domain import EndReason, Usage
 
@@ -28,9 +28,24 @@ PROTOCOL = 1
 LIST_LIMIT = 500
 NODE_LIMIT = 10_000
 LOG_PIECE_CHARS = 65_536
+MOST = 2**53 - 1
+# What the platform works out of a report itself.
+RESERVED = frozenset({"cpu", "gpu", "memory", "nodes_up", "pending", "running"})
 
 Word = Annotated[str, Field(max_length=400)]
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _measured(name: str) -> str:
+    """Refuse a metric that the platform makes itself from the nodes and the queue."""
+    if name in RESERVED:
+        raise ValueError(f"{name} is not an agent's to say")
+    return name
+
+
+Metric = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40), AfterValidator(_measured)
+]
 
 
 class Message(BaseModel):
@@ -104,8 +119,8 @@ class UsageItem(Message):
     output_bytes: Natural
 
     def as_usage(self) -> Usage:
-        """The same in the domain's words."""
-        return Usage(**self.model_dump())
+        """The same in the domain's words; what no evidence can hold is told as the most it can."""
+        return Usage(**{name: min(value, MOST) for name, value in self.model_dump().items()})
 
 
 class Report(Message):
@@ -121,8 +136,8 @@ class Report(Message):
     measured_by: Annotated[str, Field(max_length=80)] = ""
     external_id: Annotated[str, Field(max_length=200)] = ""
     nodes: Annotated[list[Word], Field(max_length=1_000)] = []
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
 
 
 class LogPiece(Message):
@@ -161,7 +176,7 @@ class PoolItem(Message):
     nodes: Annotated[list[NodeItem], Field(max_length=NODE_LIMIT)]
     pending: Natural
     running: Natural
-    metrics: Annotated[dict[str, float], Field(max_length=64)] = {}
+    metrics: Annotated[dict[Metric, FiniteFloat], Field(max_length=64)] = {}
 
 
 class PoolFault(Message):
@@ -182,7 +197,7 @@ class Exchange(Message):
     version: Annotated[str, Field(max_length=40)]
     epoch: Natural
     number: Natural
-    sent_at: datetime
+    sent_at: AwareDatetime
     accepted: Annotated[list[UUID], Field(max_length=LIST_LIMIT)] = []
     held: Annotated[list[UUID], Field(max_length=100_000)] | None = None
     reports: Annotated[list[Report], Field(max_length=LIST_LIMIT)] = []
@@ -195,7 +210,7 @@ class Answer(Message):
     """What the platform answers.
 
     ``forgotten`` are attempts that the agent claimed, and does not know any more after a start:
-    it is to look for them in its scheduler.
+    it is to look for them in its scheduler. ``pools`` are all that the centre has.
     """
 
     epoch: int
@@ -206,3 +221,4 @@ class Answer(Message):
     revoked: list[UUID] = []
     cancel: list[UUID] = []
     forgotten: list[Order] = []
+    pools: list[str] = []

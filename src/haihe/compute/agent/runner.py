@@ -11,7 +11,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -32,6 +32,7 @@ from haihe.compute.agent.messages import (
     Report,
     UsageItem,
 )
+from haihe.compute.agent.plain_files import opened_plainly
 from haihe.compute.backends import (
     Account,
     ArrayElement,
@@ -41,6 +42,7 @@ from haihe.compute.backends import (
     RunState,
     RunStatus,
     Seat,
+    Submitted,
     WorkOrder,
 )
 from haihe.compute.domain import EndReason
@@ -53,6 +55,7 @@ from haihe.kernel.storage import storage_failure, takes_files
 REPORT_EVERY = timedelta(seconds=15)
 LOGS_AT_ONCE = 16
 REFUSED_SHOWN = 5
+NEVER = datetime.min.replace(tzinfo=UTC)
 NO_ROOM = "the agent's disk has no room for a job's files"
 
 log = structlog.get_logger(__name__)
@@ -78,6 +81,7 @@ class Agent:
     epoch: int = 0
     _number: int = 0
     _has_room: bool = True
+    _logged: dict[UUID, datetime] = field(default_factory=dict)
     _faults: dict[str, str] = field(default_factory=dict)
     _observed: dict[str, datetime] = field(default_factory=dict)
 
@@ -101,6 +105,7 @@ class Agent:
         crash_point("agent.heard")
         if self.epoch != answer.epoch:
             self.epoch, self._number = answer.epoch, 0
+            self._compare_pools(answer.pools)
         with self.journal.all_or_nothing():
             done = self.journal.heard(answer.heard)
             self.journal.accept(answer.offers)
@@ -130,6 +135,13 @@ class Agent:
             faults=[PoolFault(pool=pool, fault=why) for pool, why in self._wrong().items()],
         )
 
+    def _compare_pools(self, there: Sequence[str]) -> None:
+        """Tell the operator of pools that only one side knows: they get no jobs."""
+        for name in sorted(set(there) - set(self.backends)):
+            log.warning("agent.pool_not_served", pool=name, hint="add it to agent.toml")
+        for name in sorted(set(self.backends) - set(there)):
+            log.warning("agent.pool_unknown", pool=name, hint="the centre has none of that name")
+
     def _wrong(self) -> dict[str, str]:
         """Why a pool can start nothing now, by pool."""
         return self._faults if self._has_room else dict.fromkeys(self.backends, NO_ROOM)
@@ -152,20 +164,28 @@ class Agent:
         return items
 
     def _log_pieces(self) -> list[LogPiece]:
-        pieces = []
-        for kept in self.journal.kept(Stage.STARTED)[:LOGS_AT_ONCE]:
-            path = self._handle(kept.order).folder / "log.txt"
-            try:
-                with path.open("rb") as file:
+        """What is new in the logs of what runs; who was heard longest ago comes first."""
+        pieces: list[LogPiece] = []
+        running = self.journal.kept(Stage.STARTED)
+        for kept in sorted(
+            running, key=lambda kept: self._logged.get(kept.order.attempt_id, NEVER)
+        ):
+            if len(pieces) == LOGS_AT_ONCE:
+                break
+            with opened_plainly(self._handle(kept.order).folder / "log.txt") as file:
+                if file is not None:
                     file.seek(kept.log_offset)
-                    content = file.read(LOG_PIECE_CHARS)
-            except FileNotFoundError:
-                continue
+                content = b"" if file is None else file.read(LOG_PIECE_CHARS)
             if content:
                 piece = LogPiece(
                     attempt_id=kept.order.attempt_id, offset=kept.log_offset, content=content
                 )
                 pieces.append(piece)
+        self._logged = {
+            attempt: at
+            for kept in running
+            if (at := self._logged.get(attempt := kept.order.attempt_id))
+        } | {piece.attempt_id: now() for piece in pieces}
         return pieces
 
     # --- start ---
@@ -185,7 +205,7 @@ class Agent:
             if not orders:
                 continue
             try:
-                refused = backend.submit([self._work_order(order) for order in orders])
+                done = backend.submit([self._work_order(order) for order in orders])
             except BackendUnavailable as error:
                 self._faults[pool] = error.reason
                 continue
@@ -195,13 +215,23 @@ class Agent:
                 self._faults[pool] = str(error)
                 continue
             crash_point("agent.submitted")
-            taken = [order.attempt_id for order in orders if str(order.attempt_id) not in refused]
-            self.journal.advance(taken, Stage.READY, Stage.STARTED)
-            for order in orders:
-                if str(order.attempt_id) in refused:
-                    self._refuse_all([order], refused[str(order.attempt_id)])
-            started += len(orders)
+            started += self._note_submitted(orders, done)
         return started
+
+    def _note_submitted(self, orders: Sequence[Order], done: Submitted) -> int:
+        """Go on with what was taken, report why the rest was not; how much of it is settled."""
+        taken = []
+        for order in orders:
+            key = str(order.attempt_id)
+            if key in done.refused:
+                self._refuse_all([order], done.refused[key])
+            elif key in done.put_off:
+                waits = RunStatus(state=RunState.PENDING, message=done.put_off[key])
+                self._report(order, waits, measured_by="")
+            else:
+                taken.append(order.attempt_id)
+        self.journal.advance(taken, Stage.READY, Stage.STARTED)
+        return len(orders) - len(done.put_off)
 
     def _look_for_room(self) -> None:
         """Whether the home takes a job's files; while it does not, no pool starts anything."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from base64 import b64encode
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from haihe.compute.errors import BadAgentConfig
 
 AGENT_HEADER = "Haihe-Agent"
 CONTENT_HEADER = "Haihe-Content-SHA256"
@@ -32,8 +33,21 @@ def make_key(folder: Path) -> Ed25519PrivateKey:
 
 
 def load_key(folder: Path) -> Ed25519PrivateKey:
-    """The key of an agent's folder."""
-    return Ed25519PrivateKey.from_private_bytes((folder / KEY_FILE).read_bytes())
+    """The key of an agent's folder.
+
+    Raises
+    ------
+    BadAgentConfig
+        If there is none, or it is not whole.
+    """
+    path = folder / KEY_FILE
+    try:
+        return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
+    except (OSError, ValueError):
+        raise BadAgentConfig(
+            path=str(path),
+            reason="there is no whole key; put the copy back, or enrol again with a new token",
+        ) from None
 
 
 def public_text(key: Ed25519PrivateKey) -> str:
@@ -51,9 +65,3 @@ def headers_for(
         CONTENT_HEADER: content_sha256,
         SIGNATURE_HEADER: b64encode(signature).decode(),
     }
-
-
-def sha256_of(path: Path) -> str:
-    """The hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -140,6 +140,12 @@ def read_centre(request: Request, slug: str) -> CentreOut:
     return _centre(centre, centres.pool_cards(request.principal, centre.pools.all()))
 
 
+@router.get("/centres/{slug}/terms", response=CentreTermsSchema)
+def read_centre_terms(request: Request, slug: str) -> CentreTermsSchema:
+    """A centre's terms alone: what a change of them is compared with."""
+    return CentreTermsSchema.from_orm(centres.find_centre(request.principal, slug))
+
+
 @router.put("/centres/{slug}/terms", response=CentreOut)
 def update_centre(request: Request, slug: str, body: CentreTermsSchema) -> CentreOut:
     """Say anew where a centre is, how clean its power is, how fast data gets there."""
@@ -165,6 +171,12 @@ def create_pool(request: Request, slug: str, body: PoolIn) -> Status[PoolOut]:
 def read_pool(request: Request, slug: str, pool: str) -> PoolOut:
     """A pool."""
     return _card(request, centres.find_pool(request.principal, f"{slug}/{pool}"))
+
+
+@router.get("/centres/{slug}/pools/{pool}/terms", response=PoolTermsSchema)
+def read_pool_terms(request: Request, slug: str, pool: str) -> PoolTermsSchema:
+    """A pool's terms alone: what a change of them is compared with."""
+    return PoolTermsSchema.from_orm(centres.find_pool(request.principal, f"{slug}/{pool}"))
 
 
 @router.put("/centres/{slug}/pools/{pool}/terms", response=PoolOut)

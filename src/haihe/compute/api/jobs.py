@@ -87,7 +87,7 @@ class ShareOut(Schema):
     amount_micro: int
 
 
-class CheckOut(Schema):
+class PoolCheckOut(Schema):
     """One filter: whether the pool passes it, and if not, what was asked and what is there."""
 
     name: str
@@ -106,11 +106,11 @@ class TermOut(Schema):
     weight: float
 
 
-class VerdictOut(Schema):
-    """What was found of one pool. Without a failed check it has terms and a score."""
+class PoolVerdictOut(Schema):
+    """What was found of one pool: terms and a score too, if it would do now or at another hour."""
 
     pool: str
-    checks: list[CheckOut]
+    checks: list[PoolCheckOut]
     terms: list[TermOut]
     score: float | None
 
@@ -120,7 +120,7 @@ class ChoiceOut(Schema):
 
     objective: str
     weights: dict[str, float]
-    verdicts: list[VerdictOut]
+    verdicts: list[PoolVerdictOut]
     chosen: str | None
 
 
@@ -186,6 +186,7 @@ class JobOut(Schema):
 
     id: UUID
     name: str
+    array_index: int = Field(description="Its number in its array; 0 if it is of none.")
     organisation: str
     provider: str
     pool: str
@@ -199,6 +200,18 @@ class JobOut(Schema):
     amount_micro: int | None = Field(description="What it cost; null until it is settled.")
 
 
+class JobsQuery(PageQuery):
+    """Which jobs."""
+
+    quote: UUID | None = Field(None, description="Those of one quote: the jobs of an array.")
+
+
+class ArrayOut(Schema):
+    """What became of the jobs of an array."""
+
+    cancelled: int = Field(description="How many were asked to end; the others had ended.")
+
+
 class UsageOut(Schema):
     """Metered use of one attempt (after OGF GFD.204)."""
 
@@ -208,6 +221,7 @@ class UsageOut(Schema):
     peak_memory_bytes: int
     output_bytes: int
     measured_by: str
+    doubts: list[str] = Field(description="What in it cannot be, and was not billed.")
 
 
 class AttemptOut(Schema):
@@ -306,9 +320,12 @@ def submit_job(request: Request, body: JobIn) -> Status[JobOut]:
 
 
 @router.get("/jobs", response=CursorPage[JobOut])
-def list_jobs(request: Request, page: Query[PageQuery]) -> CursorPage[JobOut]:
+def list_jobs(request: Request, page: Query[JobsQuery]) -> CursorPage[JobOut]:
     """Jobs that one of the caller's organisations submitted or ran."""
-    return as_page(jobs.list_jobs(request.principal, cursor=page.cursor, limit=page.limit), _job)
+    found = jobs.list_jobs(
+        request.principal, quote=page.quote, cursor=page.cursor, limit=page.limit
+    )
+    return as_page(found, _job)
 
 
 @router.get("/jobs/{job_id}", response=JobDetail)
@@ -335,6 +352,12 @@ def explain_job(request: Request, job_id: str) -> ExplanationOut:
 def cancel_job(request: Request, job_id: str) -> JobOut:
     """Ask for a job's end. What it used until then is paid; the rest of its funds is free."""
     return _job(jobs.cancel_job(request.principal, job_id))
+
+
+@router.post("/jobs/{job_id}/cancel-array", response=ArrayOut)
+def cancel_array(request: Request, job_id: str) -> ArrayOut:
+    """Ask for the end of all jobs of the array that a job is of."""
+    return ArrayOut(cancelled=jobs.cancel_array(request.principal, job_id))
 
 
 @router.get("/jobs/{job_id}/log", response=LogOut)
@@ -384,6 +407,7 @@ def _job(row: Job) -> JobOut:
     return JobOut(
         id=row.pk,
         name=row.name,
+        array_index=row.array_index,
         organisation=row.organisation.slug,
         provider=row.provider.slug,
         pool=str(row.pool),

@@ -94,7 +94,7 @@ class NetworkState(Schema):
     centres: list[CentreState]
 
 
-class PointOut(Schema):
+class SampleOut(Schema):
     """What was measured in a span of time that begins `at`."""
 
     at: datetime
@@ -125,7 +125,7 @@ class MaintenanceOut(PeriodOut):
     withdrawn_at: datetime | None
 
 
-class AccountIn(Schema):
+class CentreAccountIn(Schema):
     """Who a person is at a centre."""
 
     email: str
@@ -134,7 +134,7 @@ class AccountIn(Schema):
     qos: str = Field("", max_length=64)
 
 
-class AccountOut(AccountIn):
+class CentreAccountOut(CentreAccountIn):
     """Who a person is at a centre."""
 
 
@@ -192,15 +192,15 @@ def network_state(request: Request) -> NetworkState:
     return NetworkState(**network.network_as_dict(network.look_at_network(request.principal)))
 
 
-@router.get("/centres/{slug}/pools/{pool}/history", response=dict[str, list[PointOut]])
+@router.get("/centres/{slug}/pools/{pool}/history", response=dict[str, list[SampleOut]])
 def pool_history(
     request: Request, slug: str, pool: str, last: Query[HistoryQuery]
-) -> dict[str, list[PointOut]]:
+) -> dict[str, list[SampleOut]]:
     """What was measured of a pool, by metric, thinned out to a few hundred points."""
     found = network.pool_history(
         request.principal, f"{slug}/{pool}", last=timedelta(hours=last.hours)
     )
-    return {metric: [PointOut.from_orm(p) for p in points] for metric, points in found.items()}
+    return {metric: [SampleOut.from_orm(p) for p in points] for metric, points in found.items()}
 
 
 # --- maintenance ---------------------------------------------------------------------------------
@@ -230,14 +230,14 @@ def withdraw_maintenance(request: Request, window_id: str) -> MaintenanceOut:
 # --- accounts and allocations --------------------------------------------------------------------
 
 
-@router.get("/centres/{slug}/accounts", response=list[AccountOut])
-def list_centre_accounts(request: Request, slug: str) -> list[AccountOut]:
+@router.get("/centres/{slug}/accounts", response=list[CentreAccountOut])
+def list_centre_accounts(request: Request, slug: str) -> list[CentreAccountOut]:
     """Who people are at a centre: all for its operator's managers, for others their own."""
     return [*map(_account, accounts.accounts_at(request.principal, slug))]
 
 
-@router.put("/centres/{slug}/accounts", response=AccountOut)
-def set_centre_account(request: Request, slug: str, body: AccountIn) -> AccountOut:
+@router.put("/centres/{slug}/accounts", response=CentreAccountOut)
+def set_centre_account(request: Request, slug: str, body: CentreAccountIn) -> CentreAccountOut:
     """Say who a person is at a centre, for its operator."""
     return _account(accounts.set_account(request.principal, slug, **body.dict()))
 
@@ -297,8 +297,8 @@ def _window(row: MaintenanceWindow) -> MaintenanceOut:
     return MaintenanceOut.from_orm(row)
 
 
-def _account(row: PersonAccount) -> AccountOut:
-    return AccountOut(email=row.person.email, user=row.user, account=row.account, qos=row.qos)
+def _account(row: PersonAccount) -> CentreAccountOut:
+    return CentreAccountOut(email=row.person.email, user=row.user, account=row.account, qos=row.qos)
 
 
 def _card_of(request: Request, path: str, row: Allocation) -> AllocationCard:

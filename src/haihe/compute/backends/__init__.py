@@ -98,6 +98,18 @@ class WorkOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """What became of orders that were submitted, by attempt; those that are in neither are taken.
+
+    ``refused`` says why an attempt could not be started and never will be here; ``put_off`` why
+    one must be submitted again later, while the others go on.
+    """
+
+    refused: Mapping[str, str] = field(default_factory=dict)
+    put_off: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Handle:
     """Which run is meant: the attempt, and the folder of its files."""
 
@@ -167,12 +179,8 @@ class Backend(Protocol):
     def measured_by(self) -> str:
         """What measures the use of attempts."""
 
-    def submit(self, orders: Sequence[WorkOrder]) -> dict[str, str]:
-        """Start attempts, except those started before; elements of one array may go together.
-
-        Returns, by attempt, why it could not be started and never will be; one that is not in the
-        answer has been taken.
-        """
+    def submit(self, orders: Sequence[WorkOrder]) -> Submitted:
+        """Start attempts, except those started before; elements of one array may go together."""
 
     def status(self, handles: Sequence[Handle]) -> dict[str, RunStatus]:
         """What became of each attempt, in as few questions to the scheduler as it allows."""

@@ -22,6 +22,7 @@ from haihe.compute.backends import (
     PoolReport,
     RunState,
     RunStatus,
+    Submitted,
     WorkOrder,
     landlock,
     nvml,
@@ -55,7 +56,7 @@ class LocalBackend:
     environments: Path | None = None
     measured_by: str = "local"
 
-    def submit(self, orders: Sequence[WorkOrder]) -> dict[str, str]:
+    def submit(self, orders: Sequence[WorkOrder]) -> Submitted:
         """Start each attempt's supervisor, which starts the command."""
         refused = {}
         for order in orders:
@@ -63,7 +64,7 @@ class LocalBackend:
                 self._start(order)
             except (NoIsolation, OSError) as error:
                 refused[order.attempt_id] = str(error)
-        return refused
+        return Submitted(refused=refused)
 
     def status(self, handles: Sequence[Handle]) -> dict[str, RunStatus]:
         """Read each attempt's folder; if its supervisor died, end what it left: it is lost."""
@@ -91,7 +92,7 @@ class LocalBackend:
             used_memory_bytes=memory.total - memory.available,
             gpus=len(cards),
             gpu_model=cards[0].model if cards else "",
-            used_gpu_milli=round(sum(card.busy for card in cards) * 1_000),
+            used_gpu_milli=round(sum(card.busy or 0.0 for card in cards) * 1_000),
         )
         return PoolReport(version=platform.release(), nodes=[node], pending=0, running=0)
 

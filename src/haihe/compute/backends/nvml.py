@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pynvml
 
@@ -11,13 +13,16 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One card. ``busy`` is the share of the last second in which it computed, 0 to 1."""
+    """One card. ``busy`` is the share of the last second in which it computed, 0 to 1.
+
+    A virtual card, or a part of one (MIG), lacks some sensors: None.
+    """
 
     model: str
-    memory_bytes: int
-    used_memory_bytes: int
-    busy: float
-    watts: float
+    memory_bytes: int | None
+    used_memory_bytes: int | None
+    busy: float | None
+    watts: float | None
 
 
 def cards() -> list[Card]:
@@ -36,14 +41,24 @@ def cards() -> list[Card]:
 
 def _card(number: int) -> Card:
     handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    memory = _sensed(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    rates = _sensed(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    power = _sensed(pynvml.nvmlDeviceGetPowerUsage, handle)
     return Card(
         model=_plain(pynvml.nvmlDeviceGetName(handle)),
-        memory_bytes=int(memory.total),
-        used_memory_bytes=int(memory.used),
-        busy=pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
-        watts=pynvml.nvmlDeviceGetPowerUsage(handle) / 1_000,
+        memory_bytes=int(memory.total) if memory else None,
+        used_memory_bytes=int(memory.used) if memory else None,
+        busy=rates.gpu / 100 if rates else None,
+        watts=None if power is None else power / 1_000,
     )
+
+
+def _sensed(sensor: Callable[[Any], Any], handle: Any) -> Any:
+    """What a sensor says; None where the card, or a part of one, does not have it."""
+    try:
+        return sensor(handle)
+    except pynvml.NVMLError_NotSupported:
+        return None
 
 
 def _plain(name: str | bytes) -> str:

@@ -33,6 +33,7 @@ from haihe.compute.backends import (
     PoolReport,
     RunState,
     RunStatus,
+    Submitted,
     WorkOrder,
     read_log,
     supervised,
@@ -74,7 +75,7 @@ class RayBackend:
     token_file: Path | None = None
     measured_by: str = "supervisor on ray"
 
-    def submit(self, orders: Sequence[WorkOrder]) -> dict[str, str]:
+    def submit(self, orders: Sequence[WorkOrder]) -> Submitted:
         """Give each attempt to Ray under its own id, which Ray takes once."""
         refused = {}
         with self._client() as client:
@@ -82,7 +83,7 @@ class RayBackend:
                 why = _unsuited(order) or self._submit(client, order)
                 if why:
                     refused[order.attempt_id] = why
-        return refused
+        return Submitted(refused=refused)
 
     def status(self, handles: Sequence[Handle]) -> dict[str, RunStatus]:
         """Read each attempt's folder, and ask Ray about those that have not begun."""

@@ -105,6 +105,11 @@ def run(
         raise BadAgentConfig(
             path=str(folder), reason="it names no pool; add [pools.NAME] or give --backend, --pool"
         )
+    unknown = sorted(set(config.exporters) - set(wanted))
+    if unknown:
+        raise BadAgentConfig(
+            path=str(folder), reason=f"[exporters] names pool {unknown[0]}, which is none of its"
+        )
     journal = Journal(folder)
     worker = Agent(
         journal=journal,
@@ -115,7 +120,7 @@ def run(
             language=get_language() or "",
         ),
         backends={name: backend_from(name, data, folder) for name, data in wanted.items()},
-        folder=lambda job_id, number: folder.resolve() / "jobs" / str(job_id) / str(number),
+        folder=lambda job_id, number: config.jobs / str(job_id) / str(number),
         metrics=_metrics(config, wanted),
     )
     err.print(

@@ -13,11 +13,18 @@ import typer
 from django.utils.translation import gettext as _
 
 from haihe.compute.cli.options import takes_job
+from haihe.compute.cli.shown import (
+    attempt_row,
+    bill,
+    bill_lines,
+    job_row,
+    payers,
+    show_bill,
+    show_choice,
+)
 from haihe.compute.domain import FINAL, JobState, spec_from
-from haihe.compute.domain.choice import Choice, Term, choice_from, reason_of
 from haihe.compute.errors import BadJobSpec
-from haihe.compute.labels import bill_rows
-from haihe.compute.models import Attempt, Job, Quote
+from haihe.compute.models import Job, Quote
 from haihe.compute.services import jobs as services
 from haihe.compute.services.explain import explain_job
 from haihe.compute.services.files import keep_file
@@ -25,7 +32,6 @@ from haihe.compute.services.quotes import find_quote, request_quote
 from haihe.compute.tasks import Dispatcher, run_until_idle
 from haihe.kernel.blobs import PIECE_BYTES, pieces_of
 from haihe.kernel.errors import InvalidField
-from haihe.kernel.money import format_micro
 from haihe.kernel.outbox import deliver_due
 from haihe.kernel.pagination import DEFAULT_LIMIT
 from haihe.kernel.phrases import translated
@@ -52,6 +58,9 @@ HINT_AFTER_S = 5
 DISPATCH_ROUNDS = 1_000_000
 JOB_FAILED = 1
 
+Priority = Annotated[
+    int, typer.Option(help="-100 to 100; higher goes first among your organisation's jobs.")
+]
 Dispatch = Annotated[bool, typer.Option(help="Dispatch jobs in this process while waiting.")]
 
 
@@ -65,25 +74,41 @@ def request(
     as_json: AsJson = False,
 ) -> None:
     """Ask what a job would cost at most; nothing is held."""
-    _show_quote(_request(person(), asked), as_json=as_json)
+    show_bill(_request(person(), asked), as_json=as_json)
 
 
 @quote.command("show")
 def show_quote(quote_id: str, as_json: AsJson = False) -> None:
     """Show a quote: every line, each reason, who pays."""
-    _show_quote(find_quote(caller(), quote_id), as_json=as_json)
+    show_bill(find_quote(caller(), quote_id), as_json=as_json)
 
 
 # --- jobs ----------------------------------------------------------------------------------------
 
 
 @job.command("list")
-def list_jobs(cursor: str = "", limit: int = DEFAULT_LIMIT, as_json: AsJson = False) -> None:
+def list_jobs(
+    of_quote: Annotated[
+        str, typer.Option("--quote", help="Those of one quote: the jobs of an array.")
+    ] = "",
+    cursor: str = "",
+    limit: int = DEFAULT_LIMIT,
+    as_json: AsJson = False,
+) -> None:
     """List the newest jobs that you may see."""
-    page = services.list_jobs(caller(), cursor=cursor or None, limit=limit)
+    page = services.list_jobs(caller(), quote=of_quote or None, cursor=cursor or None, limit=limit)
     show_rows(
-        [_job(row) for row in page.items],
-        columns=["id", "name", "organisation", "pool", "state", "created_at", "cost"],
+        [job_row(row) for row in page.items],
+        columns=[
+            "id",
+            "name",
+            "array_index",
+            "organisation",
+            "pool",
+            "state",
+            "created_at",
+            "cost",
+        ],
         as_json=as_json,
         next_cursor=page.next_cursor,
         empty=_(
@@ -98,14 +123,17 @@ def show_job(job_id: str, as_json: AsJson = False) -> None:
     found = services.find_job(caller(), job_id)
     settlement = getattr(found, "settlement", None)
     facts = {
-        **_job(found),
+        **job_row(found),
         "end_reason": found.end_reason,
         "exit_code": found.exit_code,
         "message": found.message,
         "quote": found.quote_id,
+        "priority": found.priority,
+        "deadline_at": found.deadline_at,
+        "cancel_requested_at": found.cancel_requested_at,
         "evidence": settlement.evidence_id if settlement else None,
     }
-    attempts = [_attempt(row) for row in found.tries()]
+    attempts = [attempt_row(row) for row in found.tries()]
     lines = settlement.lines if settlement else []
     shares = settlement.shares if settlement else []
     if as_json:
@@ -115,7 +143,7 @@ def show_job(job_id: str, as_json: AsJson = False) -> None:
     if attempts:
         show_rows(attempts, columns=list(attempts[0]), as_json=False)
     if settlement:
-        for line in [*_bill_lines(lines), *_payers(shares, _("{payer} paid {amount}"))]:
+        for line in [*bill_lines(lines), *payers(shares, _("{payer} paid {amount}"))]:
             out.print(line)
 
 
@@ -123,19 +151,20 @@ def show_job(job_id: str, as_json: AsJson = False) -> None:
 @takes_job
 def submit(
     asked: dict[str, Any],
-    priority: Annotated[int, typer.Option(help="-100 to 100; higher goes first.")] = 0,
+    priority: Priority = 0,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Quote a job, show the bill, and submit it."""
     submitted = _submit(person(), asked, priority=priority, yes=yes)
-    show_record(_job(submitted), as_json=as_json)
+    show_record(job_row(submitted), as_json=as_json)
 
 
 @job.command("run")
 @takes_job
 def run(
     asked: dict[str, Any],
+    priority: Priority = 0,
     dispatch: Dispatch = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -145,10 +174,10 @@ def run(
     Ends with exit code 1 if the job did not succeed. Interrupting it leaves the job running.
     """
     principal = person()
-    submitted = _submit(principal, asked, priority=0, yes=yes)
+    submitted = _submit(principal, asked, priority=priority, yes=yes)
     with Dispatcher() if dispatch else nullcontext() as dispatcher:
         ended = _follow(principal, submitted, dispatcher=dispatcher, to_stderr=as_json)
-    show_record(_job(ended), as_json=as_json)
+    show_record(job_row(ended), as_json=as_json)
     if ended.state != JobState.SUCCEEDED:
         raise typer.Exit(JOB_FAILED)
 
@@ -164,9 +193,9 @@ def explain(job_id: str, as_json: AsJson = False) -> None:
     for placed in filter(None, [found.quoted, *found.placements]):
         mark = "" if placed.is_replayed else _("; its facts do not lead there again")
         title = f"{placed.at:%Y-%m-%d %H:%M:%S} {placed.occasion}{mark}"
-        _show_choice(placed.choice, title)
+        show_choice(placed.choice, title)
     if found.present is not None:
-        _show_choice(found.present, _("now"))
+        show_choice(found.present, _("now"))
 
 
 @job.command("log")
@@ -189,14 +218,24 @@ def show_log(
 
 
 @job.command("cancel")
-def cancel(job_id: str, yes: Yes = False, as_json: AsJson = False) -> None:
+def cancel(
+    job_id: str,
+    array: Annotated[bool, typer.Option("--array", help="All jobs of its array.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Ask for a job's end; what it used until then is paid."""
     principal = person()
     found = services.find_job(principal, job_id)
+    if array:
+        text = _("Cancel all jobs of the array of {name}.").format(name=found.name)
+        ask_consent([text], yes=yes)
+        show_record({"cancelled": services.cancel_array(principal, job_id)}, as_json=as_json)
+        return
     ask_consent(
         [_("Cancel {name}, which is {state}.").format(name=found.name, state=found.state)], yes=yes
     )
-    show_record(_job(services.cancel_job(principal, job_id)), as_json=as_json)
+    show_record(job_row(services.cancel_job(principal, job_id)), as_json=as_json)
 
 
 @job.command("files")
@@ -310,55 +349,8 @@ def _uploaded(principal: Principal, wanted: Any, organisation: str) -> list[dict
 def _submit(principal: Principal, asked: dict[str, Any], *, priority: int, yes: bool) -> Job:
     """Show the quote, ask, and submit."""
     priced = _request(principal, asked)
-    ask_consent(_bill(priced), yes=yes)
+    ask_consent(bill(priced), yes=yes)
     return services.submit_job(principal, priced.pk, priority=priority)
-
-
-def _bill(row: Quote) -> list[str]:
-    """A quote as lines to consent to."""
-    total = _("{name}: at most {amount} on {pool}").format(
-        name=row.spec.name, amount=format_micro(row.amount_micro), pool=row.pool
-    )
-    payers = _payers(row.shares, _("{payer} pays at most {amount}"))
-    reasons = [translated(reason) for reason in row.reasons]
-    return [total, *_bill_lines(row.lines), *payers, *reasons]
-
-
-def _bill_lines(lines: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"{line['item']}: {line['quantity']} {line['unit']} x {format_micro(line['price_micro'])} "
-        f"= {format_micro(line['amount_micro'])} ({line['why']})"
-        for line in bill_rows(lines)
-    ]
-
-
-def _payers(shares: list[dict[str, Any]], text: str) -> list[str]:
-    return [
-        text.format(
-            payer=share["payer"], amount=format_micro(share["amount_micro"], share["asset"])
-        )
-        for share in shares
-    ]
-
-
-def _show_choice(choice: Choice, title: str) -> None:
-    """Each pool with its terms, the chosen one marked; a pool that may not, with the reason."""
-    out.print(f"\n{title}: {choice.objective} -> {choice.chosen or _('no pool')}")
-    rows = []
-    for verdict in choice.verdicts:
-        terms = {
-            f"{term.name} ({term.unit}) x{term.weight:g}": _term(term) for term in verdict.terms
-        }
-        why = "; ".join(translated(reason_of(verdict.pool, check)) for check in verdict.failed)
-        mark = "*" if verdict.pool == choice.chosen else ""
-        rows.append({"pool": f"{verdict.pool}{mark}", "score": verdict.score, **terms, "why": why})
-    columns = list(dict.fromkeys(name for row in rows for name in row if name != "why"))
-    show_rows(rows, columns=[*columns, "why"], as_json=False)
-
-
-def _term(term: Term) -> str:
-    value = "?" if term.value is None else f"{term.value:g}"
-    return f"{value}: {term.score:.3f}"
 
 
 def _follow(
@@ -401,64 +393,3 @@ def _print_log(principal: Principal, job_id: Any, *, offset: int, to_stderr: boo
 def _pause() -> None:
     deliver_due()
     time.sleep(PAUSE_S)
-
-
-def _show_quote(row: Quote, *, as_json: bool) -> None:
-    if as_json:
-        print_json(_quote(row))
-        return
-    show_record(
-        {"id": row.pk, "contract": row.contract, "expires_at": row.expires_at}, as_json=False
-    )
-    for line in _bill(row):
-        out.print(line)
-    if row.comparison:
-        _show_choice(choice_from(row.comparison["result"]), _("Comparison of centres"))
-
-
-def _quote(row: Quote) -> dict[str, Any]:
-    return {
-        "id": row.pk,
-        "name": row.spec.name,
-        "organisation": row.organisation.slug,
-        "pool": str(row.pool),
-        "contract": row.contract.number if row.contract else "",
-        "amount": format_micro(row.amount_micro),
-        "amount_micro": row.amount_micro,
-        "lines": row.lines,
-        "paid_by": row.shares,
-        "reasons": row.reasons,
-        "comparison": row.comparison.get("result"),
-        "expires_at": row.expires_at,
-    }
-
-
-def _job(row: Job) -> dict[str, Any]:
-    settlement = getattr(row, "settlement", None)
-    return {
-        "id": row.pk,
-        "name": row.name,
-        "organisation": row.organisation.slug,
-        "provider": row.provider.slug,
-        "pool": str(row.pool),
-        "state": row.state,
-        "created_at": row.created_at,
-        "finished_at": row.finished_at,
-        "cost": format_micro(settlement.amount_micro) if settlement else None,
-        "cost_micro": settlement.amount_micro if settlement else None,
-    }
-
-
-def _attempt(row: Attempt) -> dict[str, Any]:
-    usage = getattr(row, "usage", None)
-    return {
-        "number": row.number,
-        "pool": str(row.pool),
-        "state": row.state,
-        "end_reason": row.end_reason,
-        "exit_code": row.exit_code,
-        "cpu_ms": usage.cpu_ms if usage else None,
-        "wall_ms": usage.wall_ms if usage else None,
-        "peak_memory_bytes": usage.peak_memory_bytes if usage else None,
-        "output_bytes": usage.output_bytes if usage else None,
-    }

@@ -4,15 +4,17 @@ Everything the choice depends on is in :class:`Wish` and :class:`PoolFacts`; the
 function of them. So the answer to "why here" and "why is it waiting" is kept as facts and result,
 and the result can be computed again from the facts.
 
-A score adds terms that each lie between 0 and 1, with weights that the objective gives. Price and
-carbon count against the least among the pools that pass; waiting and moving data against the
-length of the job itself, for an hour's wait matters less to a job of a week; reliability as it is.
+A score adds terms that each lie between 0 and 1, with weights that the objective gives. Price,
+energy and carbon count against the least among the pools that could have the job at another hour
+(nothing but :data:`PASSING` filters keeps it from them), so that a score does not change with who
+has room just now; waiting and moving data against the length of the job itself, for an hour's wait
+matters less to a job of a week; reliability as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from haihe.compute.domain.accelerators import accepts
@@ -21,22 +23,28 @@ from haihe.compute.domain.spec import Objective
 
 WEIGHTS: Mapping[str, Mapping[str, float]] = {
     Objective.CHEAPEST: {
-        "price": 0.80, "start": 0.08, "transfer": 0.03, "carbon": 0.03, "reliability": 0.06,
+        "price": 0.80, "start": 0.08, "transfer": 0.03, "energy": 0.01, "carbon": 0.02,
+        "reliability": 0.06,
     },
     Objective.SOONEST: {
-        "price": 0.08, "start": 0.70, "transfer": 0.12, "carbon": 0.02, "reliability": 0.08,
+        "price": 0.08, "start": 0.70, "transfer": 0.12, "energy": 0.01, "carbon": 0.01,
+        "reliability": 0.08,
     },
     Objective.GREENEST: {
-        "price": 0.08, "start": 0.06, "transfer": 0.03, "carbon": 0.77, "reliability": 0.06,
+        "price": 0.08, "start": 0.06, "transfer": 0.03, "energy": 0.27, "carbon": 0.50,
+        "reliability": 0.06,
     },
     Objective.BALANCED: {
-        "price": 0.35, "start": 0.30, "transfer": 0.10, "carbon": 0.10, "reliability": 0.15,
+        "price": 0.35, "start": 0.30, "transfer": 0.10, "energy": 0.04, "carbon": 0.06,
+        "reliability": 0.15,
     },
 }  # fmt: skip
 MOVE_MARGIN = 0.10  # a waiting job moves for a score that is better by so much
 PATIENCE_S = 60.0  # waiting so long counts as little even for the shortest job
 PATIENCE_SHARE = 0.1
 MICRO_CNY = "micro-CNY"  # the unit of prices
+LEAST = ("payable_micro", "energy_wh", "carbon_g")  # what counts against the least there is
+PASSING = frozenset({"room", "deadline"})  # filters that say when, not whether, a pool would do
 DIGITS = 6  # scores are compared rounded, so that noise of the last bit decides nothing
 
 
@@ -55,13 +63,24 @@ class Wish:
     centres: Sequence[str] = ()
     deadline_in_s: float | None = None
 
+    @property
+    def each(self) -> Capacity:
+        """What it asks of one node."""
+        return Capacity(self.cpu_milli, self.memory_bytes, self.gpu_milli)
+
+    @property
+    def need(self) -> Capacity:
+        """What it asks of all nodes together."""
+        return self.each.times(self.nodes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoolFacts:
     """What is known of a pool for one job, at one instant.
 
-    ``largest`` is the largest node that is up; ``fitting_nodes`` how many nodes could hold a part
-    of the job if they were empty. ``amount_micro`` is what the job may cost at most there, and
+    ``largest`` is the largest node for such a job: one that is up and could hold a part of it if it
+    were empty, or, if there is none, the one that lacks least for it; ``fitting_nodes`` is how many
+    could. ``amount_micro`` is what the job may cost at most there, and
     ``payable_micro`` the part that no voucher pays; None where the pool has no price. Each text in
     ``blocked_inputs`` and in a ``…_reason`` is empty where nothing stands against the pool;
     ``backend_reason`` says what its kind of back-end cannot start, whatever the size of its nodes.
@@ -86,7 +105,6 @@ class PoolFacts:
     allocation_reason: str = ""
     amount_micro: int | None
     payable_micro: int | None
-    voucher_reason: str = ""
     funds_reason: str = ""
     start_s: float = 0.0
     start_p90_s: float = 0.0
@@ -103,6 +121,10 @@ class PoolFacts:
         if not self.bytes_to_move or not self.link_bytes_per_s:
             return 0.0
         return self.bytes_to_move / self.link_bytes_per_s
+
+    def end_s(self, wish: Wish) -> float:
+        """In how long the job would have ended there at the latest."""
+        return self.start_s + (float(wish.wall_s) + self.transfer_s)
 
 
 @dataclass(frozen=True)
@@ -128,7 +150,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found of one pool. Without a failed check it has terms and a score."""
+    """What was found of one pool: terms and a score too, if it would do now or at another hour."""
 
     pool: str
     checks: Sequence[Check]
@@ -144,6 +166,11 @@ class Verdict:
     def fits(self) -> bool:
         """Whether nothing but a lack of room keeps the job from there."""
         return all(check.passed for check in self.checks if check.name != "room")
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the pool would do for the job at another hour, if not now."""
+        return all(check.passed for check in self.checks if check.name not in PASSING)
 
     @property
     def failed(self) -> list[Check]:
@@ -171,21 +198,20 @@ class Choice:
 
 def choose(wish: Wish, pools: Sequence[PoolFacts]) -> Choice:
     """The best pool for a job, and why. Equal scores go to the pool whose name comes first."""
-    checks = {facts.pool: _checks(wish, facts) for facts in pools}
-    passing = [facts for facts in pools if all(check.passed for check in checks[facts.pool])]
-    prices = [facts.payable_micro for facts in passing if facts.payable_micro is not None]
-    carbons = [facts.carbon_g for facts in passing if facts.carbon_g is not None]
-    least_price, least_carbon = min(prices, default=0), min(carbons, default=0.0)
+    found = [Verdict(facts.pool, _checks(wish, facts)) for facts in pools]
+    scored = [facts for facts, verdict in zip(pools, found, strict=True) if verdict.is_scored]
+    least = {name: _least(name, scored) for name in LEAST}
     weights = WEIGHTS[wish.objective]
     verdicts = []
-    for facts in sorted(pools, key=lambda facts: facts.pool):
-        terms = []
-        if facts in passing:
-            terms = _terms(wish, facts, weights, least_price, least_carbon)
-        score = round(sum(term.score * term.weight for term in terms), DIGITS) if terms else None
-        verdicts.append(Verdict(facts.pool, checks[facts.pool], terms, score))
-    scored = [verdict for verdict in verdicts if verdict.score is not None]
-    best = max(scored, key=lambda verdict: verdict.score or 0.0, default=None)
+    for facts, verdict in sorted(zip(pools, found, strict=True), key=lambda pair: pair[0].pool):
+        if not verdict.is_scored:
+            verdicts.append(verdict)
+            continue
+        terms = _terms(wish, facts, weights, least)
+        score = round(sum(term.score * term.weight for term in terms), DIGITS)
+        verdicts.append(Verdict(facts.pool, verdict.checks, terms, score))
+    able = [verdict for verdict in verdicts if verdict.passed]
+    best = max(able, key=lambda verdict: verdict.score or 0.0, default=None)
     return Choice(wish.objective, verdicts, best.pool if best else None, dict(weights))
 
 
@@ -199,7 +225,10 @@ def should_move(choice: Choice, present: str, *, margin: float = MOVE_MARGIN) ->
     here, there = choice.verdict_on(present), choice.verdict_on(choice.chosen)
     assert there is not None
     assert there.score is not None
-    return here is None or here.score is None or there.score >= here.score + margin
+    if here is None or not here.passed:
+        return True
+    assert here.score is not None, "a pool that passes has a score"
+    return there.score >= here.score + margin
 
 
 def facts_as_dict(wish: Wish, pools: Sequence[PoolFacts]) -> dict[str, Any]:
@@ -208,8 +237,9 @@ def facts_as_dict(wish: Wish, pools: Sequence[PoolFacts]) -> dict[str, Any]:
 
 
 def facts_from(kept: Mapping[str, Any]) -> PoolFacts:
-    """The facts of one pool, read from JSON."""
-    return PoolFacts(**{**kept, **{name: Capacity(**kept[name]) for name in _CAPACITIES}})
+    """The facts of one pool, read from JSON; what is no fact any more is left out."""
+    known = {name: value for name, value in kept.items() if name in _NAMES}
+    return PoolFacts(**{**known, **{name: Capacity(**kept[name]) for name in _CAPACITIES}})
 
 
 def replay(facts: Mapping[str, Any]) -> Choice:
@@ -262,6 +292,7 @@ def _resources_reason(pool: str, check: Check) -> str:
     return f"{pool}: needs {needed} {resource}, has {check.there.split()[0]}"
 
 
+_NAMES = frozenset(field.name for field in fields(PoolFacts))
 _CAPACITIES = ("whole", "free", "largest")
 
 
@@ -272,7 +303,7 @@ def _checks(wish: Wish, facts: PoolFacts) -> list[Check]:
     """Every filter, in the order in which people would ask."""
     centre = facts.pool.split("/", maxsplit=1)[0]
     missing = sorted(set(wish.software) - set(facts.software))
-    length = float(wish.wall_s) + facts.transfer_s
+    end_s = facts.end_s(wish)
     return [
         Check(
             "wished", not wish.centres or centre in wish.centres, ", ".join(wish.centres), centre
@@ -296,15 +327,15 @@ def _checks(wish: Wish, facts: PoolFacts) -> list[Check]:
         Check("funds", not facts.funds_reason, "", facts.funds_reason),
         Check(
             "maintenance",
-            facts.maintenance_in_s is None or facts.start_s + length <= facts.maintenance_in_s,
-            f"{facts.start_s + length:.0f} s",
+            facts.maintenance_in_s is None or end_s <= facts.maintenance_in_s,
+            f"{end_s:.0f} s",
             "" if facts.maintenance_in_s is None else f"{facts.maintenance_in_s:.0f} s",
         ),
         Check(
             "deadline",
-            wish.deadline_in_s is None or facts.start_s + length <= wish.deadline_in_s,
+            wish.deadline_in_s is None or end_s <= wish.deadline_in_s,
             "" if wish.deadline_in_s is None else f"{wish.deadline_in_s:.0f} s",
-            f"{facts.start_s + length:.0f} s",
+            f"{end_s:.0f} s",
         ),
         Check("room", facts.has_room),
     ]
@@ -312,9 +343,7 @@ def _checks(wish: Wish, facts: PoolFacts) -> list[Check]:
 
 def _resource_checks(wish: Wish, facts: PoolFacts) -> list[Check]:
     """Whether the empty pool could ever run the job, on one node and on all it needs."""
-    each = Capacity(wish.cpu_milli, wish.memory_bytes, wish.gpu_milli)
-    whole = facts.whole.shortfall(_times(each, wish.nodes))
-    one = facts.largest.shortfall(each)
+    whole, one = facts.whole.shortfall(wish.need), facts.largest.shortfall(wish.each)
     asked, there = "", ""
     for name, needed, has in [*whole, *one][:1]:
         asked, there = f"{needed} {name}", f"{has} {name}"
@@ -326,12 +355,6 @@ def _resource_checks(wish: Wish, facts: PoolFacts) -> list[Check]:
     ]
 
 
-def _times(capacity: Capacity, count: int) -> Capacity:
-    return Capacity(
-        capacity.cpu_milli * count, capacity.memory_bytes * count, capacity.gpu_milli * count
-    )
-
-
 # --- terms ---------------------------------------------------------------------------------------
 
 
@@ -339,22 +362,29 @@ def _terms(
     wish: Wish,
     facts: PoolFacts,
     weights: Mapping[str, float],
-    least_price: int,
-    least_carbon: float,
+    least: Mapping[str, float],
 ) -> list[Term]:
     patience_s = max(PATIENCE_S, PATIENCE_SHARE * wish.wall_s)
     scores: dict[str, tuple[float | None, str, float]] = {
-        "price": (facts.payable_micro, MICRO_CNY, _against(least_price, facts.payable_micro)),
+        "price": (
+            facts.payable_micro, MICRO_CNY, _against(least["payable_micro"], facts.payable_micro),
+        ),
         "start": (facts.start_s, "s", patience_s / (patience_s + facts.start_s)),
         "transfer": (facts.transfer_s, "s", patience_s / (patience_s + facts.transfer_s)),
         # What is not known is taken as middling: neither a reason to go there nor against it.
-        "carbon": (facts.carbon_g, "g", _against(least_carbon, facts.carbon_g)),
+        "energy": (facts.energy_wh, "Wh", _against(least["energy_wh"], facts.energy_wh)),
+        "carbon": (facts.carbon_g, "g", _against(least["carbon_g"], facts.carbon_g)),
         "reliability": (facts.reliability, "", facts.reliability),
-    }
+    }  # fmt: skip
     return [
         Term(name, value, unit, round(score, DIGITS), weights[name])
         for name, (value, unit, score) in scores.items()
     ]
+
+
+def _least(name: str, pools: Sequence[PoolFacts]) -> float:
+    known = [getattr(facts, name) for facts in pools]
+    return min((value for value in known if value is not None), default=0.0)
 
 
 def _against(least: float, value: float | None) -> float:

@@ -20,7 +20,7 @@ class Doubt(StrEnum):
 
 
 def doubts_of(usage: Usage, *, capacity: Capacity, elapsed_ms: int) -> list[Doubt]:
-    """What in ``usage`` cannot be, of an attempt claimed ``elapsed_ms`` ago, which is not negative.
+    """What in ``usage`` cannot be, of an attempt that ran ``elapsed_ms`` at most, not negative.
 
     ``capacity`` is what it could reach: the CPUs and memory of the pool, the cards it held. With
     nothing to doubt, :func:`believable` returns the usage as it is.

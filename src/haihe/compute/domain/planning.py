@@ -1,10 +1,11 @@
 """Planning a whole queue at once: who starts now, and where.
 
-The order is priority, then urgency (a deadline that leaves no slack), then the organisation whose
-dominant share of the network is least (Ghodsi et al., "Dominant Resource Fairness", NSDI 2011),
-then age. A job takes the best pool that has room for it. The first job that finds no room anywhere
-gets a reservation at its best pool (EASY back-fill, Lifka, JSSPP 1995): later jobs may still start
-there if they end before it can start, or take only what it will leave.
+The order is urgency (a deadline that leaves no slack), then the organisation whose dominant share
+of the network is least (Ghodsi et al., "Dominant Resource Fairness", NSDI 2011), then, within that
+organisation alone, priority, then age. A job takes the best pool that has room for it and where it
+would end by its deadline. The first job that finds no room anywhere gets a reservation at its best
+pool (EASY back-fill, Lifka, JSSPP 1995): later jobs may still start there if they end before it can
+start, or take only what it will leave.
 
 Jobs that ask for the same are one class. Room only shrinks within a round, so a class that found
 none is looked at no more, and the cost of a round follows what is placed and how many kinds of
@@ -24,16 +25,29 @@ Resources = tuple[int, int, int]  # milli-CPUs, bytes, milli-GPUs
 
 @dataclass(frozen=True)
 class JobClass:
-    """What jobs of one kind need, and the pools they may go to, the best first."""
+    """What jobs of one kind need, and the pools they may go to, the best first.
+
+    ``ends_s`` is, for each of the pools, in how long a job would have ended there at the latest.
+    """
 
     need: Resources
     wall_s: int
     pools: Sequence[int]
+    ends_s: Sequence[float] = ()
+
+    def in_time(self, deadline_s: float | None) -> Sequence[int]:
+        """The pools where a job would end by a deadline, the best first."""
+        if deadline_s is None:
+            return self.pools
+        return [p for p, end_s in zip(self.pools, self.ends_s, strict=True) if end_s <= deadline_s]
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """One waiting job. ``job`` is any key of the caller's; smaller ``age_rank`` is older."""
+    """One waiting job. ``job`` is any key of the caller's; smaller ``age_rank`` is older.
+
+    ``deadline_s`` is in how long it must have ended.
+    """
 
     job: UUID
     organisation: UUID
@@ -41,6 +55,7 @@ class Waiting:
     priority: int = 0
     is_urgent: bool = False
     age_rank: int = 0
+    deadline_s: float | None = None
 
 
 @dataclass
@@ -138,15 +153,15 @@ def plan(
     rooms = [_Room(pool.free, pool.running, pool.waiting_room) for pool in pools]
     held: dict[UUID, Resources] = defaultdict(lambda: (0, 0, 0), shares)
     lines = _lines(waiting)
-    numbers = {line: number for number, line in enumerate(lines)}
-    heap = [_key(line, queue[0], held, whole, numbers) for line, queue in lines.items()]
+    ranks = _ranks(lines)
+    heap = [_key(line, queue[0], held, whole, ranks) for line, queue in lines.items()]
     heapq.heapify(heap)
     decided = Plan()
     while heap:
         key = heapq.heappop(heap)
         line = key[-1]
         queue = lines[line]
-        fresh = _key(line, queue[0], held, whole, numbers)
+        fresh = _key(line, queue[0], held, whole, ranks)
         if fresh[:-1] > key[:-1]:  # its organisation was given something meanwhile
             heapq.heappush(heap, fresh)
             continue
@@ -154,29 +169,42 @@ def plan(
         if kind in decided.blocked_kinds:
             continue
         asked = kinds[kind]
-        roomy = [p for p in asked.pools if rooms[p].takes(asked.need, asked.wall_s)]
+        usable = asked.in_time(queue[0].deadline_s)
+        roomy = [p for p in usable if rooms[p].takes(asked.need, asked.wall_s)]
         if not roomy:
-            decided.blocked_kinds.add(kind)
-            _reserve(decided, rooms, asked, queue[0].job)
+            if len(usable) == len(asked.pools):
+                decided.blocked_kinds.add(kind)
+            _reserve(decided, rooms, asked.need, usable, queue[0].job)
             continue
         rooms[roomy[0]].take(asked.need, asked.wall_s)
         held[organisation] = _plus(held[organisation], asked.need)
         decided.placements.append(Placement(queue.popleft().job, roomy[0], roomy))
         if queue:
-            heapq.heappush(heap, _key(line, queue[0], held, whole, numbers))
+            heapq.heappush(heap, _key(line, queue[0], held, whole, ranks))
     return decided
 
 
-_Line = tuple[UUID, int, int, bool]
-_Key = tuple[int, bool, float, int, int, _Line]
+_Line = tuple[UUID, int, int, bool, float | None]
+_Key = tuple[bool, float, int, int, int, int, _Line]
+_Ranks = tuple[Mapping[tuple[UUID, bool], int], Mapping[_Line, int]]
 
 
 def _lines(waiting: Iterable[Waiting]) -> dict[_Line, deque[Waiting]]:
     """The jobs that differ in age alone, the oldest first."""
     lines: dict[_Line, deque[Waiting]] = defaultdict(deque)
     for job in sorted(waiting, key=lambda job: job.age_rank):
-        lines[job.organisation, job.kind, job.priority, job.is_urgent].append(job)
+        line = job.organisation, job.kind, job.priority, job.is_urgent, job.deadline_s
+        lines[line].append(job)
     return lines
+
+
+def _ranks(lines: Mapping[_Line, deque[Waiting]]) -> _Ranks:
+    """What orders organisations of the same share (their oldest job), and lines alike in all."""
+    oldest: dict[tuple[UUID, bool], int] = {}
+    for (organisation, _, _, is_urgent, _), queue in lines.items():
+        rank = queue[0].age_rank
+        oldest[organisation, is_urgent] = min(oldest.get((organisation, is_urgent), rank), rank)
+    return oldest, {line: number for number, line in enumerate(lines)}
 
 
 def _key(
@@ -184,11 +212,14 @@ def _key(
     head: Waiting,
     held: Mapping[UUID, Resources],
     whole: Resources,
-    numbers: Mapping[_Line, int],
+    ranks: _Ranks,
 ) -> _Key:
+    oldest, numbers = ranks
     share = dominant_share(held[line[0]], whole)
-    # The line's number keeps apart what is equal in all that matters.
-    return (-head.priority, not head.is_urgent, share, head.age_rank, numbers[line], line)
+    first = oldest[line[0], head.is_urgent]
+    return (
+        not head.is_urgent, share, first, -head.priority, head.age_rank, numbers[line], line
+    )  # fmt: skip
 
 
 def dominant_share(held: Resources, whole: Resources) -> float:
@@ -196,12 +227,14 @@ def dominant_share(held: Resources, whole: Resources) -> float:
     return max((h / w for h, w in zip(held, whole, strict=True) if w), default=0.0)
 
 
-def _reserve(decided: Plan, rooms: Sequence[_Room], asked: JobClass, job: UUID) -> None:
+def _reserve(
+    decided: Plan, rooms: Sequence[_Room], need: Resources, pools: Sequence[int], job: UUID
+) -> None:
     """Keep a start for a blocked job at the best pool where none is kept yet."""
-    for pool in asked.pools:
+    for pool in pools:
         if pool in decided.reserved:
             return
-        if rooms[pool].reserve(asked.need):
+        if rooms[pool].reserve(need):
             decided.reserved[pool] = job
             return
 

@@ -29,6 +29,22 @@ class Capacity:
             self.gpu_milli - other.gpu_milli,
         )
 
+    def plus(self, other: Capacity) -> Capacity:
+        """This and ``other`` together."""
+        return Capacity(
+            self.cpu_milli + other.cpu_milli,
+            self.memory_bytes + other.memory_bytes,
+            self.gpu_milli + other.gpu_milli,
+        )
+
+    def times(self, count: int) -> Capacity:
+        """So many of this."""
+        return Capacity(self.cpu_milli * count, self.memory_bytes * count, self.gpu_milli * count)
+
+    def lack(self, need: Capacity) -> float:
+        """The largest part of ``need`` that is missing, 0 to 1: what a near miss is told by."""
+        return max((1.0 - there / needed for _, needed, there in self.shortfall(need)), default=0.0)
+
     def shortfall(self, need: Capacity) -> list[tuple[str, int, int]]:
         """Each resource of which ``need`` asks more than there is: name, needed, there."""
         names = ("cpu_milli", "memory_bytes", "gpu_milli")
@@ -38,9 +54,7 @@ class Capacity:
 
 def need_of(spec: JobSpec) -> Capacity:
     """The capacity that a job occupies while it runs, over all its nodes."""
-    return Capacity(
-        spec.cpu_milli * spec.nodes, spec.memory_bytes * spec.nodes, spec.gpu_milli * spec.nodes
-    )
+    return Capacity(spec.cpu_milli, spec.memory_bytes, spec.gpu_milli).times(spec.nodes)
 
 
 def check_fits(spec: JobSpec, pool: str, whole: Capacity) -> None:

@@ -77,4 +77,13 @@ class EndReason(StrEnum):
     DEADLINE = "deadline"
 
 
-NOT_THE_JOBS_FAULT = (EndReason.LOST, EndReason.NODE_FAILED)
+class Withdrawal(StrEnum):
+    """Why the platform asked for an attempt back before it started."""
+
+    MOVE = "move"  # another pool is better for the job
+    CLOSED = "closed"  # the pool takes no jobs any more
+    LATE = "late"  # it could not end by its deadline any more
+    SILENT = "silent"  # the centre's agent was not heard of
+
+
+NOT_THE_JOBS_FAULT = (EndReason.LOST, EndReason.NODE_FAILED, EndReason.ENDED_BY_CENTRE)

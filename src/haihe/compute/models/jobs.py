@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q, Sum
 
 from haihe.compute.domain import AttemptState, Capacity, EndReason, JobState
+from haihe.compute.domain.states import Withdrawal
 from haihe.compute.models.centres import Offer, Pool
 from haihe.compute.models.contracts import Quote
 from haihe.kernel.models import Entity
@@ -213,6 +214,9 @@ class Attempt(Entity):
     seats = models.JSONField(default=list)
     claimed_at = models.DateTimeField(null=True, blank=True)
     withdraw_requested_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_for = models.CharField(
+        max_length=8, blank=True, choices=[(w.value, w.value) for w in Withdrawal]
+    )
     pending_reason = models.CharField(max_length=400, blank=True)
     external_id = models.CharField(max_length=200, blank=True)
     nodes = models.JSONField(default=list)

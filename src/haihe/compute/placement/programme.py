@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.sparse as sparse
-from scipy.optimize import linprog
 
 from haihe.compute.placement.model import GPU_MILLI, Kind, Request
 from haihe.compute.placement.state import Floats
@@ -62,6 +60,9 @@ class Programme:
         RuntimeError
             If the solver fails; it has not been seen to.
         """
+        import scipy.sparse as sparse  # seconds, which only who solves should pay
+        from scipy.optimize import linprog
+
         rows, columns, amounts = zip(*self.entries, strict=True)
         shape = (len(self.limits), len(self.gains))
         answer = linprog(

@@ -16,8 +16,6 @@ from __future__ import annotations
 from math import gcd
 
 import numpy as np
-import scipy.sparse as sparse
-from scipy.optimize import linprog
 
 from haihe.compute.placement.mix import Mix
 from haihe.compute.placement.model import GPU_MILLI
@@ -67,6 +65,9 @@ def cutting_prices(sizes: Ints, demand: Floats) -> Floats:
     sizes : (S,) different sizes, in milli-GPUs, below one GPU.
     demand : (S,) how often each is asked for.
     """
+    import scipy.sparse as sparse  # seconds, which only who solves should pay
+    from scipy.optimize import linprog
+
     unit = gcd(GPU_MILLI, *sizes.tolist())
     rooms, steps = GPU_MILLI // unit, sizes // unit
     price_at = rooms + 1 + np.arange(len(sizes))

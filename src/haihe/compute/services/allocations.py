@@ -18,7 +18,6 @@ from haihe.evidence.services import record
 from haihe.kernel.days import local_day
 from haihe.kernel.errors import InvalidField
 from haihe.kernel.work import unit_of_work
-from haihe.parties.models import Organisation
 from haihe.parties.services import find_organisation
 from haihe.policy.domain import Principal
 from haihe.policy.services import authorize, is_allowed
@@ -112,24 +111,39 @@ def allocations_of(principal: Principal, pool_path: str) -> list[AllocationCard]
     ]
 
 
-def allocation_reason(spec: JobSpec, organisation: Organisation, pool: Pool, at: datetime) -> str:
-    """Why an organisation's allocation does not allow a job in a pool; empty, if it does."""
+def allocation_reason(
+    spec: JobSpec, organisation_id: UUID, pool: Pool, at: datetime, *, jobs: int
+) -> str:
+    """Why an organisation's allocation does not allow so many jobs in a pool; empty, if it does."""
     if not pool.needs_allocation:
         return ""
-    today = local_day(at)
-    in_force = Allocation.objects.filter(
-        pool=pool, organisation=organisation, begins_on__lte=today, ends_on__gte=today
-    )
-    allocation = _with_use(in_force).first()
+    allocation = _with_use(_in_force(organisation_id, pool, at)).first()
     if allocation is None:
         return "no allocation today"
     used, asked = _used(allocation), most_usage(spec)
-    pending = _pending(pool, [organisation.pk]).get(organisation.pk, Use())
-    cpu = used.cpu_ms + pending.cpu_ms + asked.cpu_ms * spec.array
-    gpu = used.gpu_milli_ms + pending.gpu_milli_ms + asked.gpu_milli_ms * spec.array
+    pending = _pending(pool, [organisation_id]).get(organisation_id, Use())
+    cpu = used.cpu_ms + pending.cpu_ms + asked.cpu_ms * jobs
+    gpu = used.gpu_milli_ms + pending.gpu_milli_ms + asked.gpu_milli_ms * jobs
     if cpu > allocation.cpu_ms or gpu > allocation.gpu_milli_ms:
         return "the allocation would be exceeded"
     return ""
+
+
+def locked_allocation_reason(
+    spec: JobSpec, organisation_id: UUID, pool: Pool, at: datetime, *, jobs: int
+) -> str:
+    """In the open unit of work: the same, with nobody else using the allocation until its end."""
+    if not pool.needs_allocation:
+        return ""
+    list(_in_force(organisation_id, pool, at).select_for_update())
+    return allocation_reason(spec, organisation_id, pool, at, jobs=jobs)
+
+
+def _in_force(organisation_id: UUID, pool: Pool, at: datetime) -> QuerySet[Allocation]:
+    today = local_day(at)
+    return Allocation.objects.filter(
+        pool=pool, organisation=organisation_id, begins_on__lte=today, ends_on__gte=today
+    )
 
 
 def _with_use(rows: QuerySet[Allocation]) -> QuerySet[Allocation]:

@@ -9,11 +9,12 @@ it believes the agent alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
 
 from haihe.compute.agent.messages import (
     AccountItem,
@@ -45,6 +46,7 @@ UNWANTED = Q(withdraw_requested_at__isnull=False, started_at=None) | Q(
     job__cancel_requested_at__isnull=False
 )
 MESSAGE_LENGTH = 400
+NO_ACCOUNT = "the person has no account at the centre any more"
 IS_UNWANTED = ExpressionWrapper(UNWANTED, output_field=BooleanField())
 
 log = structlog.get_logger(__name__)
@@ -90,17 +92,19 @@ def hear(agent_id: UUID, said: Exchange) -> Answer:
             .values_list("pk", "is_claimed", "is_unwanted")
         )
         known = set(said.held or ())
-        offers = [pk for pk, claimed, unwanted in mine if not claimed and not unwanted]
+        free = [pk for pk, claimed, unwanted in mine if not claimed and not unwanted]
+        offers = _refuse_nameless(free[:OFFERS_AT_ONCE])
         forgotten = [pk for pk, claimed, _ in mine if started and claimed and pk not in known]
         answer = Answer(
             epoch=agent.epoch,
             answered_at=now(),
             heard=agent.reported,
-            offers=_orders(offers[:OFFERS_AT_ONCE]),
+            offers=_orders(offers),
             go=go,
             revoked=revoked,
             cancel=[pk for pk, claimed, unwanted in mine if claimed and unwanted],
             forgotten=_orders(forgotten),
+            pools=sorted(agent.centre.pools.values_list("slug", flat=True)) if started else [],
         )
         is_news = started or said.accepted or said.reports or said.pools or said.faults
         if is_news or agent.seen_at is None or now() - agent.seen_at > SEEN_EVERY:
@@ -202,7 +206,7 @@ def _record_late(attempt: Attempt, report: Report) -> None:
         "job.usage_late",
         subject=f"job:{attempt.job_id}",
         actor=DISPATCHER,
-        data={"attempt": attempt.number, **report.usage.model_dump()},
+        data={"attempt": attempt.number, **asdict(report.usage.as_usage())},
         parties=[attempt.job.organisation_id, attempt.job.provider_id],
     )
 
@@ -223,6 +227,21 @@ def _claim(agent: Agent, accepted: Iterable[UUID]) -> tuple[list[UUID], list[UUI
     Attempt.objects.filter(pk__in=free).update(claimed_at=now())
     claimed = set(mine.filter(claimed_at__isnull=False).values_list("pk", flat=True))
     return [pk for pk in wanted if pk in claimed], [pk for pk in wanted if pk not in claimed]
+
+
+def _refuse_nameless(offers: Sequence[UUID]) -> list[UUID]:
+    """End offers of people whose account at the centre is gone; the others, which it may have."""
+    needy = Attempt.objects.filter(pk__in=offers, pool__needs_account=True)
+    people = PersonAccount.objects.filter(
+        centre=OuterRef("pool__centre"), person=OuterRef("job__created_by_id")
+    )
+    nameless = list(needy.exclude(Exists(people)).values_list("pk", flat=True))
+    for pk in nameless:
+        end_attempt(
+            pk,
+            AttemptEnd(state=AttemptState.FAILED, reason=EndReason.NOT_STARTED, message=NO_ACCOUNT),
+        )
+    return [pk for pk in offers if pk not in nameless]
 
 
 def _orders(attempts: Sequence[UUID]) -> list[Order]:

@@ -6,7 +6,7 @@ told of a waiting job is what a dispatch round would find now.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -18,12 +18,29 @@ from django.db.models import Q
 from haihe.compute.domain import AttemptState, JobState
 from haihe.compute.domain.choice import Choice, choice_from, reason_of, replay
 from haihe.compute.models import Attempt, Decision, Job
-from haihe.compute.services.dispatch import View
 from haihe.compute.services.jobs import find_job
 from haihe.compute.services.kinds import read_kind
+from haihe.compute.services.view import View
 from haihe.kernel.clock import now
+from haihe.kernel.errors import gettext_noop
 from haihe.policy.domain import Principal
 from haihe.policy.services import authorize
+
+# What is said of a job, for the catalogue: values are numbered fields.
+NEXT = gettext_noop("it is the next; the best pool for it is {0}")
+IN_LINE = gettext_noop("before it in line: {0}; the best pool for it is {1}")
+NO_POOL = gettext_noop("no pool may have it now")
+NOT_TAKEN = gettext_noop("{0}: its agent has not taken the job yet")
+SCHEDULER_SAYS = gettext_noop("{0}: its scheduler says {1}")
+SCHEDULER_HAS = gettext_noop("{0}: its scheduler has the job")
+STANDS: Mapping[str, str] = {
+    JobState.QUEUED: gettext_noop("it is in the queue"),
+    JobState.STARTING: gettext_noop("it is starting"),
+    JobState.RUNNING: gettext_noop("it is running"),
+    JobState.SUCCEEDED: gettext_noop("it has succeeded"),
+    JobState.FAILED: gettext_noop("it has failed"),
+    JobState.CANCELLED: gettext_noop("it was cancelled"),
+}
 
 
 class Waits(StrEnum):
@@ -100,24 +117,24 @@ def _why(job: Job, present: Choice | None, ahead: int) -> tuple[Waits, str]:
         if able:
             best = max(able, key=lambda verdict: (verdict.score or 0.0, verdict.pool))
             if not ahead:
-                return Waits.ROOM, f"it is the next; the best pool for it is {best.pool}"
-            return Waits.ROOM, f"before it in line: {ahead}; the best pool for it is {best.pool}"
+                return Waits.ROOM, NEXT.format(best.pool)
+            return Waits.ROOM, IN_LINE.format(ahead, best.pool)
         nearest = min(present.verdicts, key=lambda verdict: len(verdict.failed), default=None)
         if nearest is None:
-            return Waits.POOL, "no pool may have it now"
+            return Waits.POOL, NO_POOL
         return Waits.POOL, reason_of(nearest.pool, nearest.failed[0])
     attempt = job.attempts.filter(state=AttemptState.STARTING).first()
     if job.state == JobState.STARTING and attempt is not None:
         return _why_starting(attempt)
-    return Waits.NOTHING, f"it is {job.state}"
+    return Waits.NOTHING, STANDS[job.state]
 
 
 def _why_starting(attempt: Attempt) -> tuple[Waits, str]:
     if attempt.claimed_at is None:
-        return Waits.AGENT, f"{attempt.pool}: its agent has not taken the job yet"
+        return Waits.AGENT, NOT_TAKEN.format(attempt.pool)
     if attempt.pending_reason:
-        return Waits.SCHEDULER, f"{attempt.pool}: its scheduler says {attempt.pending_reason}"
-    return Waits.SCHEDULER, f"{attempt.pool}: its scheduler has the job"
+        return Waits.SCHEDULER, SCHEDULER_SAYS.format(attempt.pool, attempt.pending_reason)
+    return Waits.SCHEDULER, SCHEDULER_HAS.format(attempt.pool)
 
 
 def _ahead_of(job: Job) -> int:

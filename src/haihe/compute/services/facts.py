@@ -15,7 +15,13 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
-from haihe.compute.domain import AttemptState, Capacity, EndReason, JobSpec, need_of
+from haihe.compute.domain import (
+    NOT_THE_JOBS_FAULT,
+    AttemptState,
+    Capacity,
+    JobSpec,
+    need_of,
+)
 from haihe.compute.domain.accelerators import accelerator_of
 from haihe.compute.domain.choice import PoolFacts, Wish
 from haihe.compute.models import Agent, Attempt, MaintenanceWindow, Node, Pool, Reservation
@@ -73,7 +79,7 @@ def look_at_pools(pools: Iterable[Pool], at: datetime) -> list[PoolNow]:
             pool=pool,
             free=pool.capacity.minus(held.get(pool.pk, NOTHING)),
             nodes=nodes.get(pool.pk) or [pool.capacity],
-            silent_s=silence.get(pool.centre_id),
+            silent_s=silence.get(pool.pk),
             maintenance_at=windows.get(pool.pk),
             reliability=reliability.get(pool.pk, PRIOR_GOOD / PRIOR_ALL),
             running=running.get(pool.pk, []),
@@ -82,11 +88,23 @@ def look_at_pools(pools: Iterable[Pool], at: datetime) -> list[PoolNow]:
     ]
 
 
+def silence_of(pool: Pool, agent: Agent | None, at: datetime) -> float | None:
+    """For how long the agent of a pool has been silent; None if it is not heard of, or not on it.
+
+    Of a pool at fault it speaks by naming the fault.
+    """
+    if agent is None or agent.public_key.startswith(EMBEDDED):
+        return None if agent is None else 0.0
+    told = [agent.seen_at] if pool.fault else [agent.seen_at, pool.reported_at]
+    if any(moment is None or at - moment > SILENT_AFTER for moment in told):
+        return None
+    return None if agent.seen_at is None else round((at - agent.seen_at).total_seconds(), 1)
+
+
 def present_facts(facts: PoolFacts, seen: PoolNow, wish: Wish, at: datetime) -> PoolFacts:
     """The facts of a pool with what has changed since they were gathered."""
     pool = seen.pool
-    each = Capacity(wish.cpu_milli, wish.memory_bytes, wish.gpu_milli)
-    starts_s = expected_start_s(seen, _times(each, wish.nodes))
+    starts_s = expected_start_s(seen, wish.need)
     until = seen.maintenance_at
     return replace(
         facts,
@@ -95,13 +113,23 @@ def present_facts(facts: PoolFacts, seen: PoolNow, wish: Wish, at: datetime) -> 
         fault=pool.fault,
         whole=pool.capacity,
         free=seen.free,
-        largest=_largest(seen.nodes),
-        fitting_nodes=sum(not node.shortfall(each) for node in seen.nodes),
+        largest=_largest(seen.nodes, wish.each),
+        fitting_nodes=sum(not node.shortfall(wish.each) for node in seen.nodes),
         maintenance_in_s=None if until is None else max(0.0, (until - at).total_seconds()),
         start_s=starts_s,
         start_p90_s=starts_s,
         reliability=round(seen.reliability, 4),
     )
+
+
+def without_hold(seen: PoolNow, held: Reservation, at: datetime) -> PoolNow:
+    """A pool as it would be without what one job holds of it."""
+    own = Capacity(held.cpu_milli, held.memory_bytes, held.gpu_milli)
+    if held.placed_at is None or held.released_at is not None:
+        return seen
+    running = list(seen.running)
+    running.remove((_left_s(held.placed_at, held.wall_s, at), own))
+    return replace(seen, free=seen.free.plus(own), running=running)
 
 
 def expected_start_s(seen: PoolNow, need: Capacity) -> float:
@@ -110,11 +138,7 @@ def expected_start_s(seen: PoolNow, need: Capacity) -> float:
     if not free.shortfall(need):
         return 0.0
     for remaining_s, held in sorted(seen.running, key=lambda pair: pair[0]):
-        free = Capacity(
-            free.cpu_milli + held.cpu_milli,
-            free.memory_bytes + held.memory_bytes,
-            free.gpu_milli + held.gpu_milli,
-        )
+        free = free.plus(held)
         if not free.shortfall(need):
             return round(remaining_s, 1)
     return 0.0
@@ -153,17 +177,14 @@ def _next_windows(pools: Sequence[Pool], at: datetime) -> dict[UUID, datetime]:
 
 
 def _silence(pools: Sequence[Pool], at: datetime) -> Mapping[UUID, float | None]:
-    """For how long each centre's agent has been silent; None where it is not heard of.
+    """For how long each pool's agent has been silent on it; None where it is not heard of.
 
-    The platform's own process counts as present: what it has not yet looked at, it will.
+    The platform's own process counts as present: what it has not yet looked at, it will. An agent
+    that speaks, but not of a pool, does not serve it.
     """
-    found: dict[UUID, float | None] = {}
-    for agent in Agent.objects.in_force().filter(centre__in={pool.centre_id for pool in pools}):
-        if agent.public_key.startswith(EMBEDDED):
-            found[agent.centre_id] = 0.0
-        elif agent.seen_at is not None and at - agent.seen_at <= SILENT_AFTER:
-            found[agent.centre_id] = round((at - agent.seen_at).total_seconds(), 1)
-    return found
+    agents = Agent.objects.in_force().filter(centre__in={pool.centre_id for pool in pools})
+    speakers = {agent.centre_id: agent for agent in agents}
+    return {pool.pk: silence_of(pool, speakers.get(pool.centre_id), at) for pool in pools}
 
 
 def _reliability(pools: Sequence[Pool], at: datetime) -> dict[UUID, float]:
@@ -176,7 +197,7 @@ def _reliability(pools: Sequence[Pool], at: datetime) -> dict[UUID, float]:
         .values_list("pool")
         .annotate(
             ended=Count("pk"),
-            failed=Count("pk", filter=Q(end_reason__in=[EndReason.LOST, EndReason.NODE_FAILED])),
+            failed=Count("pk", filter=Q(end_reason__in=NOT_THE_JOBS_FAULT)),
         )
     )
     return {
@@ -192,17 +213,18 @@ def _running(pools: Sequence[Pool], at: datetime) -> dict[UUID, list[tuple[float
     ).values_list("pool", "placed_at", "wall_s", "cpu_milli", "memory_bytes", "gpu_milli")
     for pool, placed_at, wall_s, cpu, memory, gpu in started:
         assert placed_at is not None
-        left = max(1.0, wall_s - (at - placed_at).total_seconds())
-        found[pool].append((left, Capacity(cpu, memory, gpu)))
+        found[pool].append((_left_s(placed_at, wall_s, at), Capacity(cpu, memory, gpu)))
     return found
 
 
-def _largest(nodes: Sequence[Capacity]) -> Capacity:
-    """The largest node, by cards, then memory, then CPUs."""
-    return max(nodes, key=lambda n: (n.gpu_milli, n.memory_bytes, n.cpu_milli), default=NOTHING)
+def _left_s(placed_at: datetime, wall_s: int, at: datetime) -> float:
+    return max(1.0, wall_s - (at - placed_at).total_seconds())
 
 
-def _times(capacity: Capacity, count: int) -> Capacity:
-    return Capacity(
-        capacity.cpu_milli * count, capacity.memory_bytes * count, capacity.gpu_milli * count
+def _largest(nodes: Sequence[Capacity], each: Capacity) -> Capacity:
+    """The node that fits a part of a job best, or lacks least for it; NOTHING without nodes."""
+    return min(
+        nodes,
+        key=lambda n: (n.lack(each), -n.gpu_milli, -n.memory_bytes, -n.cpu_milli),
+        default=NOTHING,
     )

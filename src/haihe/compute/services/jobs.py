@@ -15,9 +15,10 @@ from uuid import UUID
 from haihe.compute.backends import LogChunk
 from haihe.compute.backends import read_log as read_log_file
 from haihe.compute.domain import FINAL, need_of
-from haihe.compute.errors import NoSuchFile, QuoteExpired, QuoteUsed
+from haihe.compute.errors import NoPool, NoSuchFile, QuoteExpired, QuoteUsed
 from haihe.compute.models import Contract, Job, Pool, Quote, Reservation
 from haihe.compute.protocols import INPUTS
+from haihe.compute.services.allocations import locked_allocation_reason
 from haihe.compute.services.contracts import check_within_contract
 from haihe.compute.services.facts import look_at_pools
 from haihe.compute.services.files import touch_files
@@ -37,7 +38,6 @@ from haihe.kernel.work import unit_of_work
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize, is_allowed
 
-VOUCHER_RECEIVABLE = "voucher-receivable"
 LOG_PIECE_BYTES = 256_000
 OUTPUT_DEPTH_LIMIT = 64
 OUTPUT_FILES_LIMIT = 1_000
@@ -52,6 +52,8 @@ def submit_job(principal: Principal, quote_id: str | UUID, *, priority: int = 0)
     Raises
     ------
     QuoteExpired, QuoteUsed, ContractLimit, InsufficientFunds, NoAgreement
+    NoPool
+        If the organisation's allocation was used up since the quote.
     """
     quote = find_quote(principal, quote_id)
     authorize(principal, "job.submit", quote.resource())
@@ -116,17 +118,37 @@ def cancel_job(principal: Principal, job_id: str | UUID) -> Job:
             raise WrongState(
                 kind="job", id=str(job.pk), state=job.state, needed="queued or running"
             )
-        if job.cancel_requested_at is None:
-            job.cancel_requested_at = now()
-            job.save(update_fields=["cancel_requested_at"])
-            record(
-                "job.cancel_requested",
-                subject=f"job:{job.pk}",
-                actor=principal,
-                data={"state": job.state},
-                parties=[job.organisation_id, job.provider_id],
-            )
+        _request_end(principal, job)
     return job
+
+
+def cancel_array(principal: Principal, job_id: str | UUID) -> int:
+    """Ask for the end of all jobs of the array that a job is of; of how many there was need to."""
+    job = find_job(principal, job_id)
+    authorize(principal, "job.cancel", job.resource())
+    with unit_of_work():
+        unfinished = Job.objects.filter(
+            quote=job.quote_id, finished_at=None, cancel_requested_at=None
+        )
+        rows = list(unfinished.select_for_update().order_by("pk"))
+        for row in rows:
+            authorize(principal, "job.cancel", row.resource())
+            _request_end(principal, row)
+    return len(rows)
+
+
+def _request_end(principal: Principal, job: Job) -> None:
+    if job.cancel_requested_at is not None:
+        return
+    job.cancel_requested_at = now()
+    job.save(update_fields=["cancel_requested_at"])
+    record(
+        "job.cancel_requested",
+        subject=f"job:{job.pk}",
+        actor=principal,
+        data={"state": job.state},
+        parties=[job.organisation_id, job.provider_id],
+    )
 
 
 def find_job(principal: Principal, job_id: str | UUID) -> Job:
@@ -147,10 +169,19 @@ def find_job(principal: Principal, job_id: str | UUID) -> Job:
 
 
 def list_jobs(
-    principal: Principal, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    principal: Principal,
+    *,
+    quote: str | UUID | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
 ) -> Page[Job]:
-    """The newest jobs that the caller may see: of their organisations, or, for an auditor, all."""
+    """The newest jobs that the caller may see: of their organisations, or, for an auditor, all.
+
+    Of one quote, if it is given: those are the jobs of an array.
+    """
     jobs = Job.objects.select_related("organisation", "provider", "pool__centre", "settlement")
+    if quote is not None:
+        jobs = jobs.filter(quote=parse_id(quote, kind="quote"))
     if is_allowed(principal, "job.read", Resource("Job")):
         return paginate(jobs, cursor=cursor, limit=limit)
     mine = listed_organisations(principal, "job.read", "Job")
@@ -257,6 +288,12 @@ def _check_quote(quote: Quote) -> None:
     if quote.contract is not None:
         Contract.objects.select_for_update().get(pk=quote.contract.pk)
         check_within_contract(quote.contract, quote.amount_micro)
+    spec = quote.spec
+    reason = locked_allocation_reason(
+        spec, quote.organisation_id, quote.pool, now(), jobs=spec.array
+    )
+    if reason:
+        raise NoPool(job=spec.name, pool=str(quote.pool), reason=f"{quote.pool}: {reason}")
 
 
 def _pools_by_name() -> dict[str, UUID]:

@@ -24,6 +24,11 @@ class Bid:
     offer_id: UUID
     facts: PoolFacts
 
+    @property
+    def centre(self) -> str:
+        """The slug of the pool's centre."""
+        return self.facts.pool.partition("/")[0]
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -93,10 +98,16 @@ def read_kind(row: JobKind) -> Kind:
     )
 
 
-def kind_without(row: JobKind, pool_id: UUID) -> JobKind:
-    """In the open unit of work: the kind without one pool; itself, if it has no other."""
+def kind_without(row: JobKind, pool_id: UUID, *, is_centre: bool = True) -> JobKind:
+    """In the open unit of work: the kind without a pool, or without all pools of its centre.
+
+    What a centre lost may be lost at its other pools too, so that these come last. The kind itself,
+    if nothing else is left.
+    """
     kind = read_kind(row)
-    left = [bid for bid in kind.bids if bid.pool_id != pool_id]
+    centres = {bid.centre for bid in kind.bids if bid.pool_id == pool_id and is_centre}
+    others = [bid for bid in kind.bids if bid.pool_id != pool_id]
+    left = [bid for bid in others if bid.centre not in centres] or others
     return keep_kind(kind.wish, left) if left else row
 
 

@@ -28,7 +28,7 @@ from haihe.compute.models import (
 )
 from haihe.compute.services.centres import find_pool, list_centres, offers_at
 from haihe.compute.services.embedded import EMBEDDED
-from haihe.compute.services.facts import SILENT_AFTER
+from haihe.compute.services.facts import silence_of
 from haihe.kernel.clock import now
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize
@@ -123,7 +123,7 @@ def look_at_network(principal: Principal, *, centre: str = "") -> Network:
     pools = [pool for row in centres for pool in row.pools.all()]
     agents = {row.centre_id: row for row in Agent.objects.in_force().filter(centre__in=centres)}
     seen = {row.pk: _seen_s(agents.get(row.pk), at) for row in centres}
-    look = _Look(pools, seen, at)
+    look = _Look(pools, agents, at)
     return Network(
         at,
         [
@@ -237,9 +237,9 @@ def nodes_of(principal: Principal, pool_path: str) -> QuerySet[Node]:
 def pool_gauges(metric: str) -> dict[str, float]:
     """One figure of every pool that is heard of, by pool, for Prometheus."""
     at = now()
-    seen = {agent.centre_id: _seen_s(agent, at) for agent in Agent.objects.in_force()}
+    agents = {agent.centre_id: agent for agent in Agent.objects.in_force()}
     pools = list(Pool.objects.select_related("centre"))
-    look = _Look(pools, seen, at)
+    look = _Look(pools, agents, at)
     found = {}
     for one in map(look.at_pool, pools):
         value = {**one.used, "waiting": one.waiting, "watts": one.watts}.get(metric)
@@ -251,10 +251,8 @@ def pool_gauges(metric: str) -> dict[str, float]:
 class _Look:
     """What is read for all pools at once."""
 
-    def __init__(
-        self, pools: Sequence[Pool], seen: Mapping[UUID, float | None], at: datetime
-    ) -> None:
-        self.at, self.seen = at, seen
+    def __init__(self, pools: Sequence[Pool], agents: Mapping[UUID, Agent], at: datetime) -> None:
+        self.at, self.agents = at, agents
         self.held = Reservation.objects.held_by_pool(pools)
         self.offers = offers_at(pools, at)
         self.nodes: dict[UUID, list[Node]] = defaultdict(list)
@@ -295,10 +293,9 @@ class _Look:
         )
 
     def _state(self, pool: Pool, window: MaintenanceWindow | None) -> PoolState:
-        seen_s = self.seen.get(pool.centre_id)
         if not (pool.is_open and pool.centre.is_open):
             return PoolState.CLOSED
-        if seen_s is None or seen_s > SILENT_AFTER.total_seconds():
+        if silence_of(pool, self.agents.get(pool.centre_id), self.at) is None:
             return PoolState.SILENT
         if pool.fault:
             return PoolState.FAULT

@@ -59,6 +59,7 @@ from haihe.parties.services import find_organisation
 from haihe.policy.domain import Principal
 from haihe.policy.services import authorize
 
+TOO_COSTLY = "its cost could be more than any amount"
 QUOTE_LIFE = timedelta(minutes=15)
 
 
@@ -168,8 +169,11 @@ class _Bidder:
         wish = wish_of(self.spec, self.at)
         seen = look_at_pools(pools, self.at)
         expected = outlooks(seen, need_of(self.spec), self.spec.wall_s)
+        agreed = self.contract
+        left = max(0, agreed.amount_micro - agreed.committed_micro()) if agreed else None
         bids = [
-            self._bid(one, offers.get(one.pool.pk), accounts, subsidy, why, wish) for one in seen
+            self._bid(one, offers.get(one.pool.pk), accounts, subsidy, why, wish, left)
+            for one in seen
         ]
         return [_with_start(bid, expected[bid.pool.pk][1]) for bid in bids]
 
@@ -181,6 +185,7 @@ class _Bidder:
         subsidy: Subsidy | None,
         why: str,
         wish: Wish,
+        left: int | None,
     ) -> _Bid:
         pool, agreed = seen.pool, self.contract
         is_in_contract = agreed is None or pool.centre.operator_id == agreed.provider_id
@@ -207,10 +212,12 @@ class _Bidder:
                 for card in self.inputs
                 if card.centres and pool.centre.slug not in card.centres
             ),
-            allocation_reason=allocation_reason(self.spec, self.buyer, pool, self.at),
+            allocation_reason=allocation_reason(
+                self.spec, self.buyer.pk, pool, self.at, jobs=self.spec.array
+            ),
             amount_micro=amount,
             payable_micro=None if amount is None else payable,
-            funds_reason=self._funds_reason(payable),
+            funds_reason=self._funds_reason(amount or 0, payable, left),
             bytes_to_move=self.bytes_to_move,
             link_bytes_per_s=pool.centre.link_bytes_per_s,
             energy_wh=energy,
@@ -237,7 +244,13 @@ class _Bidder:
             for share in split_bill(amount_micro // jobs, each, firm)
         ]
 
-    def _funds_reason(self, payable_micro: int) -> str:
+    def _funds_reason(self, amount_micro: int, payable_micro: int, left_micro: int | None) -> str:
+        """Why it cannot be paid there: no such amounts, the contract's rest, the account."""
+        if amount_micro > MAX_AMOUNT_MICRO:
+            return TOO_COSTLY
+        if left_micro is not None and amount_micro > left_micro:
+            left = format_micro(left_micro)
+            return f"{format_micro(amount_micro)} needed, {left} left in the contract"
         there = self.account.available_micro
         if there is None or payable_micro <= there:
             return ""
@@ -321,11 +334,12 @@ def _refuse(spec: JobSpec, choice: Choice, contract: Contract | None) -> NoRetur
     )
 
 
-def _shortfall(verdict: Verdict) -> int:
+def _shortfall(verdict: Verdict) -> float:
+    """Which part of what is asked for is missing: CPUs and bytes compare only by it."""
     for check in verdict.failed:
         if check.name == "resources":
-            return int(check.asked.split()[0]) - int(check.there.split()[0])
-    return 0
+            return 1.0 - int(check.there.split()[0]) / int(check.asked.split()[0])
+    return 0.0
 
 
 def _pool_reasons(choice: Choice, bids: Mapping[str, _Bid]) -> list[str]:

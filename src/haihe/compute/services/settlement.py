@@ -17,6 +17,7 @@ from haihe.compute.domain import (
     AttemptState,
     Capacity,
     EndReason,
+    JobSpec,
     JobState,
     Share,
     Subsidy,
@@ -92,12 +93,7 @@ def end_attempt(attempt_id: UUID, end: AttemptEnd) -> Job | None:
     )  # fmt: skip
     crash_point("dispatch.finishing")
     is_the_centres = end.reason in NOT_THE_JOBS_FAULT
-    if state is AttemptState.WITHDRAWN or (
-        is_the_centres and job.cancel_requested_at is None and tries_of(job) < MAX_ATTEMPTS
-    ):
-        if is_the_centres and job.kind is not None:
-            job.kind = kind_without(job.kind, attempt.pool_id)
-            job.save(update_fields=["kind"])
+    if state is AttemptState.WITHDRAWN or _runs_again(job, attempt, end.reason):
         requeue_job(job, end.reason)
         return job
     # What was used until a node failed is recorded, and is at the centre's cost.
@@ -106,6 +102,25 @@ def end_attempt(attempt_id: UUID, end: AttemptEnd) -> Job | None:
     job_state = JobState.FAILED if state is AttemptState.LOST else JobState(state.value)
     close_job(job, job_state, end.reason, usage=usage, exit_code=end.exit_code, message=end.message)
     return job
+
+
+def _runs_again(job: Job, attempt: Attempt, reason: EndReason) -> bool:
+    """Whether a job that failed by its centre is tried again, and if so then elsewhere if it may.
+
+    What a centre could not start another may; where there is no other, nothing would be different.
+    """
+    if reason not in (*NOT_THE_JOBS_FAULT, EndReason.NOT_STARTED):
+        return False
+    if job.cancel_requested_at is not None or tries_of(job) >= MAX_ATTEMPTS:
+        return False
+    before = job.kind
+    if before is not None:
+        job.kind = kind_without(before, attempt.pool_id)
+        job.save(update_fields=["kind"])
+    if reason is EndReason.NOT_STARTED:
+        refusals = job.attempts.filter(end_reason=EndReason.NOT_STARTED).count()
+        return job.kind != before and refusals == 1
+    return True
 
 
 def lock_job(pk: UUID) -> Job:
@@ -144,9 +159,7 @@ def _record_usage(job: Job, attempt: Attempt, end: AttemptEnd) -> Usage:
         # A back-end that does not count cards: the share that was held, for as long as it was.
         held = spec.gpu_milli * spec.nodes * told.wall_ms
         told = Usage(**{**asdict(told), "gpu_milli_ms": held})
-    elapsed_ms = round((now() - (attempt.claimed_at or attempt.created_at)).total_seconds() * 1e3)
-    if elapsed_ms < 0:
-        elapsed_ms = spec.wall_s * 1_000  # our own clock was set back: its word proves nothing
+    elapsed_ms = _longest_ms(attempt, end, spec)
     doubts = doubts_of(told, capacity=_reach(job), elapsed_ms=elapsed_ms)
     UsageRecord.objects.create(
         attempt=attempt,
@@ -168,6 +181,16 @@ def _record_usage(job: Job, attempt: Attempt, end: AttemptEnd) -> Usage:
     if doubts:
         _record_doubts(job, attempt, doubts)
     return believable(told, capacity=_reach(job), elapsed_ms=elapsed_ms)
+
+
+def _longest_ms(attempt: Attempt, end: AttemptEnd, spec: JobSpec) -> int:
+    """How long an attempt can have run: as its centre says when, and not since before its claim."""
+    last, first = now(), attempt.claimed_at or attempt.created_at
+    if end.started_at is not None and end.finished_at is not None:
+        last, first = end.finished_at, end.started_at
+    elapsed_ms = round((last - first).total_seconds() * 1e3)
+    # Our own clock may have been set back: then its word proves nothing.
+    return spec.wall_s * 1_000 if elapsed_ms < 0 else elapsed_ms
 
 
 def _reach(job: Job) -> Capacity:

@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
 
+import structlog
+
 from haihe.compute.agent.messages import PoolFault, PoolItem
 from haihe.compute.domain.telemetry import KEPT, SPAN_S, Point, condense, span_of
 from haihe.compute.models import Centre, Node, Pool, Sample
 from haihe.kernel.clock import now
 from haihe.kernel.work import unit_of_work
 
+log = structlog.get_logger(__name__)
 _NODE_FIELDS = (
     "condition", "reason", "cpu_milli", "memory_bytes", "gpus", "gpu_model",
     "used_cpu_milli", "used_memory_bytes", "used_gpu_milli", "reported_at",
@@ -28,7 +31,10 @@ def keep_pool_reports(
     wrong = {fault.pool: fault.fault for fault in faults}
     if not told and not wrong:
         return
-    for pool in Pool.objects.filter(centre=centre, slug__in={*told, *wrong}):
+    pools = list(Pool.objects.filter(centre=centre, slug__in={*told, *wrong}))
+    for name in sorted({*told, *wrong} - {pool.slug for pool in pools}):
+        log.warning("telemetry.unknown_pool", centre=centre.slug, pool=name)
+    for pool in pools:
         fault = wrong.get(pool.slug, "")
         item = told.get(pool.slug)
         if item is not None:

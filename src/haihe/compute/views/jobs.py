@@ -21,6 +21,7 @@ from django_htmx.http import HTMX_STOP_POLLING, HttpResponseClientRefresh
 from haihe.compute.comparison import comparison
 from haihe.compute.domain import FINAL, JobState
 from haihe.compute.labels import (
+    DOUBTS,
     OCCASIONS,
     REASONS,
     STATES,
@@ -97,6 +98,9 @@ def job(request: Request, job_id: UUID) -> HttpResponse:
         context.update(_explained(explain_job(request.principal, job_id)))
     if found.quote.spec.array > 1:
         context["siblings"] = _siblings(found)
+        context["may_cancel_array"] = not context["siblings"]["is_over"] and is_allowed(
+            request.principal, "job.cancel", found.resource()
+        )
     if context["may_read_log"]:
         context["log"] = _log_end(request, job_id)
         context["files"] = services.list_outputs(request.principal, job_id)
@@ -143,6 +147,14 @@ def job_file(request: Request, job_id: UUID, path: str) -> HttpResponseBase:
 
 
 @require_POST
+def cancel_array(request: Request, job_id: UUID) -> HttpResponse:
+    """Ask for the end of all jobs of an array."""
+    services.cancel_array(request.principal, job_id)
+    messages.success(request, _("The jobs of the array are asked to end."))
+    return redirect("compute:job", job_id)
+
+
+@require_POST
 def cancel(request: Request, job_id: UUID) -> HttpResponse:
     """Ask for a job's end."""
     services.cancel_job(request.principal, job_id)
@@ -172,6 +184,7 @@ def _attempt_row(row: Attempt) -> dict[str, Any]:
         "tone": TONES[row.state],
         "reason": REASONS.get(row.end_reason, ""),
         "usage": usage,
+        "doubts": [DOUBTS[doubt] for doubt in usage.doubts] if usage else [],
         "cpu_s": quantity(usage.cpu_ms) if usage else "",
         "wall_s": quantity(usage.wall_ms) if usage else "",
     }
@@ -214,6 +227,8 @@ def _siblings(job: Job) -> dict[str, Any]:
             {"job": row, "state": STATES[row.state], "tone": TONES[row.state]}
             for row in rows[:SHOWN_SIBLINGS]
         ],
+        "left_out": max(0, len(rows) - SHOWN_SIBLINGS),
+        "is_over": all(row.state in FINAL for row in rows),
     }
 
 

@@ -44,6 +44,8 @@ API = [
     post("api:drain_pool", *_CHANGE, **_POOL),
     get("api:list_offers", _SEE, **_POOL),
     post("api:set_offer", *_CHANGE, body={"cpu_hour_micro": 1}, then=201, **_POOL),
+    get("api:read_centre_terms", _SEE, slug="centre"),
+    get("api:read_pool_terms", _SEE, **_POOL),
     put("api:update_centre", *_CHANGE, slug="centre", body={"region": "Tianjin"}),
     put("api:update_pool", *_CHANGE, body={"partition": "gpu"}, **_POOL),
     get("api:network_state", _SEE),

@@ -26,6 +26,7 @@ API = [
     ),
     post("api:verify_organisation", _READ, "organisation.verify on own", slug="own"),
     get("api:list_members", _READ, "organisation.read_members on own", slug="own"),
+    get("api:read_member", _READ, "organisation.read_members on own", **_MEMBER),
     put(
         "api:change_role",
         _READ,

@@ -20,11 +20,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from haihe.compute.backends import (
+    Account,
     Handle,
     LogChunk,
     PoolReport,
     RunState,
     RunStatus,
+    Submitted,
     WorkOrder,
     read_log,
 )
@@ -45,6 +47,8 @@ from haihe.compute.backends.slurm.records import (
     Refusal,
     Submission,
     Transport,
+    newest,
+    ours,
 )
 from haihe.compute.backends.slurm.resources import (
     MIB,
@@ -70,21 +74,25 @@ UNMETERED_AFTER_S = 86_400
 COUNT_EVERY_S = 30.0
 # Names are looked for in the accounting from so long before they were given, whatever its clock.
 CLOCK_SLACK = timedelta(days=2)
+NO_ANSWER = "Slurm has not answered whether it took the job"
+NO_USER = "this centre runs jobs only of people who have an account there"
 
 
 @dataclass
 class SlurmBackend:
     """A Slurm cluster, or one partition of it.
 
-    ``account`` and ``qos`` are for those who have none of their own. ``gres_types`` gives Slurm's
-    type of a GPU for Haihe's model where they differ. Jobs find programs on ``search_path``. An
-    array goes in pieces of ``array_limit``, which must be below the cluster's MaxArraySize.
+    ``account`` and ``qos`` are for those who have none of their own; ``default_user`` is whom their
+    jobs run as, and without one they are refused. ``gres_types`` gives Slurm's type of a GPU for
+    Haihe's model where they differ. Jobs find programs on ``search_path``. An array goes in pieces
+    of ``array_limit``, which must be below the cluster's MaxArraySize.
     """
 
     transport: Transport
     partition: str = ""
     account: str = ""
     qos: str = ""
+    default_user: str = ""
     gres_types: Mapping[str, str] = field(default_factory=dict)
     search_path: str = "/usr/local/bin:/usr/bin:/bin"
     array_limit: int = ARRAY_LIMIT
@@ -98,24 +106,22 @@ class SlurmBackend:
     _seen_running_s: dict[str, float] = field(default_factory=dict, init=False)
     _counted_s: dict[str, float] = field(default_factory=dict, init=False)
 
-    def submit(self, orders: Sequence[WorkOrder]) -> dict[str, str]:
+    def submit(self, orders: Sequence[WorkOrder]) -> Submitted:
         """Submit what has not been; the elements of an array together."""
-        tickets = {order.attempt_id: files.read_ticket(order.folder) for order in orders}
-        handles = [Handle(attempt_id=order.attempt_id, folder=order.folder) for order in orders]
+        refused: dict[str, str] = {}
+        known = [order for each in orders if (order := self._with_user(each, refused)) is not None]
+        tickets = {order.attempt_id: files.read_ticket(order.folder) for order in known}
+        handles = [Handle(attempt_id=order.attempt_id, folder=order.folder) for order in known]
         found = self._look_for(handles, tickets)
-        fresh, unsettled = [], 0
-        for order in orders:
+        fresh, put_off = [], {}
+        for order in known:
             ticket = found[order.attempt_id]
             if ticket is None or (not ticket.job and not self._may_appear(ticket)):
                 fresh.append(order)
             elif not ticket.job:
-                unsettled += 1
-        refused: dict[str, str] = {}
-        put_off = self._submit_all(_together(fresh, self.array_limit), refused)
-        if put_off or unsettled:
-            reason = put_off or f"{unsettled} submissions have had no answer yet"
-            raise BackendUnavailable(backend="slurm", reason=reason)
-        return refused
+                put_off[order.attempt_id] = NO_ANSWER
+        self._submit_all(_together(fresh, self.array_limit), refused, put_off)
+        return Submitted(refused=refused, put_off=put_off)
 
     def status(self, handles: Sequence[Handle]) -> dict[str, RunStatus]:
         """Ask the queue once for all, and the accounting once for those that the queue lacks."""
@@ -180,9 +186,24 @@ class SlurmBackend:
 
     # --- submit ---
 
-    def _submit_all(self, groups: Sequence[Sequence[WorkOrder]], refused: dict[str, str]) -> str:
-        """Submit each group; why some must be tried again later, if so."""
-        put_off = ""
+    def _with_user(self, order: WorkOrder, refused: dict[str, str]) -> WorkOrder | None:
+        """The order, with whom it runs as: never the agent's own user, or root, unasked."""
+        user = order.account.user if order.account is not None else self.default_user
+        if not user:
+            refused[order.attempt_id] = NO_USER
+        elif order.account is not None and user != self.default_user and files.is_root(user):
+            refused[order.attempt_id] = f"no job runs as {user} here"
+        else:
+            return replace(order, account=order.account or Account(user=user))
+        return None
+
+    def _submit_all(
+        self,
+        groups: Sequence[Sequence[WorkOrder]],
+        refused: dict[str, str],
+        put_off: dict[str, str],
+    ) -> None:
+        """Submit each group; note which never can be, and which must be tried again later."""
         nodes: list[NodeRecord] | None = None
         for group in groups:
             try:
@@ -192,10 +213,9 @@ class SlurmBackend:
             except Refusal as refusal:
                 refused |= {order.attempt_id: str(refusal) for order in group}
             except NotNow as busy:
-                put_off = str(busy)
+                put_off |= {order.attempt_id: str(busy) for order in group}
             except NotSent as away:
                 raise BackendUnavailable(backend="slurm", reason=str(away)) from away
-        return put_off
 
     def _submit_group(self, group: Sequence[WorkOrder], nodes: Sequence[NodeRecord]) -> None:
         """One submission: a job, or an array of those that differ in their commands only."""
@@ -274,7 +294,7 @@ class SlurmBackend:
             return found
         names = sorted({ticket.name for _, ticket in lacking.values()})
         since = datetime.fromtimestamp(min(t.asked_at_s for _, t in lacking.values()), UTC)
-        jobs = _newest(self.transport.find(names, since=since - CLOCK_SLACK))
+        jobs = newest(self.transport.find(names, since=since - CLOCK_SLACK))
         for attempt_id, (handle, ticket) in lacking.items():
             if ticket.name in jobs:
                 found[attempt_id] = ticket = replace(ticket, job=jobs[ticket.name])
@@ -286,8 +306,7 @@ class SlurmBackend:
 
     def _unanswered(self, ticket: Ticket | None) -> RunStatus:
         if ticket is not None and self._may_appear(ticket):
-            message = "Slurm has not answered whether it took the job"
-            return RunStatus(state=RunState.PENDING, message=message)
+            return RunStatus(state=RunState.PENDING, message=NO_ANSWER)
         return RunStatus(state=RunState.UNKNOWN)
 
     # --- status ---
@@ -297,7 +316,7 @@ class SlurmBackend:
             return {}
         names = {name for _, ticket in known for name in (ticket.name, *ticket.earlier_names)}
         jobs = sorted({ticket.job for _, ticket in known})
-        queue = _ours(self.transport.queue(jobs), names)
+        queue = ours(self.transport.queue(jobs), names)
         live, rest = {}, []
         for handle, ticket in known:
             record = queue.get(ticket.key)
@@ -332,7 +351,7 @@ class SlurmBackend:
                 completed_record(record, queue.get(record.key))
                 for record in self.transport.accounting(jobs)
             ]
-            return _ours(records, names), ""
+            return ours(records, names), ""
         except BackendUnavailable as error:
             return {}, error.reason
 
@@ -463,20 +482,6 @@ def _ticket(order: WorkOrder, name: str, position: int, parts: int, log: str) ->
 def _drop_tickets(group: Sequence[WorkOrder]) -> None:
     for order in group:
         files.drop_ticket(order.folder)
-
-
-def _newest(records: Sequence[JobRecord]) -> dict[str, str]:
-    """The number of the latest job of each name."""
-    jobs: dict[str, str] = {}
-    for record in records:
-        job = record.key.partition("_")[0]
-        jobs[record.name] = max(jobs.get(record.name, "0"), job, key=int)
-    return jobs
-
-
-def _ours(records: Sequence[JobRecord], names: Set[str]) -> dict[str, JobRecord]:
-    """The records by key; a number that Slurm has given to somebody else's job is not ours."""
-    return {record.key: record for record in records if record.name in names}
 
 
 def _user_name(name: str) -> str:

@@ -28,6 +28,7 @@ _WORDS = {
 _REPEATED = "its node failed or it had to make way; what has begun is not run twice"
 _WORDS_OF_OVER = {EndReason.NODE_FAILED: _REPEATED}
 UNNAMED = "allocation"
+ROOT = "root"  # an administrator, also where jobs run as root
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 # Slurm's reasons for waiting that most people meet; any other is shown as it is.
 _WAITING = {
@@ -160,7 +161,9 @@ def _reason_of_cancelling(record: JobRecord, marks: Marks) -> tuple[EndReason, s
     if _tells_of_memory(record, marks):
         return EndReason.MEMORY_LIMIT, _WORDS[EndReason.MEMORY_LIMIT]
     by = f" by {record.cancelled_by}" if record.cancelled_by else ""
-    return EndReason.ENDED_BY_CENTRE, f"cancelled{by}, not through Haihe"
+    is_its_owners = record.cancelled_by == record.user not in ("", ROOT)
+    reason = EndReason.CANCELLED if is_its_owners else EndReason.ENDED_BY_CENTRE
+    return reason, f"cancelled{by}, not through Haihe"
 
 
 def _tells_of_memory(record: JobRecord, marks: Marks) -> bool:

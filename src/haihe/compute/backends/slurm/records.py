@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -145,3 +145,17 @@ class Transport(Protocol):
 
     def version(self) -> str:
         """Slurm's version."""
+
+
+def newest(records: Sequence[JobRecord]) -> dict[str, str]:
+    """The number of the latest job of each name."""
+    jobs: dict[str, str] = {}
+    for record in records:
+        job = record.key.partition("_")[0]
+        jobs[record.name] = max(jobs.get(record.name, "0"), job, key=int)
+    return jobs
+
+
+def ours(records: Sequence[JobRecord], names: Set[str]) -> dict[str, JobRecord]:
+    """The records by key; a number that Slurm has given to somebody else's job is not ours."""
+    return {record.key: record for record in records if record.name in names}

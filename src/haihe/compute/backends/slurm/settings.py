@@ -20,6 +20,9 @@ class SlurmSettings(BaseModel, extra="forbid", frozen=True):
     partition: str = Field("", description="The partition; empty means the cluster's default.")
     account: str = Field("", description="Slurm's account for people without one of their own.")
     qos: str = Field("", description="The quality of service for people without one of their own.")
+    default_user: str = Field(
+        "", description="Whom jobs of people without an account run as; empty: they do not run."
+    )
     gres_types: dict[str, str] = Field({}, description="Slurm's type of a GPU by Haihe's model.")
     search_path: str = Field(
         "/usr/local/bin:/usr/bin:/bin",
@@ -48,6 +51,7 @@ def slurm_from(data: Mapping[str, Any], folder: Path) -> SlurmBackend:
         partition=settings.partition,
         account=settings.account,
         qos=settings.qos,
+        default_user=settings.default_user,
         gres_types=settings.gres_types,
         search_path=settings.search_path,
         array_limit=settings.array_limit,

@@ -65,11 +65,12 @@ export class Controls {
 
   /* What the station did with this page's orders. */
   hear(orders) {
-    for (const { id, refused } of orders ?? []) {
+    for (const answer of orders ?? []) {
+      const { id, refused } = answer;
       const order = this.sent.get(id);
       if (!order) continue;
       this.sent.delete(id);
-      if (refused) this.say("refused", order, "bad", this.phrases.said(refused));
+      if (refused) this.say("refused", order, "bad", this.phrases.refused(answer));
       else this.say("done", order, "good");
     }
   }

@@ -12,7 +12,7 @@ const root = document.getElementById("live");
 const words = JSON.parse(root.dataset.words);
 const find = (id) => document.getElementById(id);
 const clock = new StationClock();
-const phrases = new Phrases(words.templates, words.stops);
+const phrases = new Phrases(words);
 const head = new Head(find("electrodes"), find("findings"), words, phrases);
 const impedance = new Impedance(find("impedance"), find("impedance-none"), words.impedance);
 const trials = new Trials(find, words, clock);
@@ -41,7 +41,7 @@ function hear(message) {
   if (message.type === "live") live(message);
   else if (message.type === "opened") open(message);
   else if (message.type === "state") {
-    say("station", `${words.states[message.state] ?? message.state} ${message.detail ?? ""}`.trim());
+    say("station", `${words.states[message.state] ?? message.state} ${phrases.said(message.detail ?? "")}`.trim());
   } else if (message.type === "ended") say("station", words.states.ended);
 }
 
@@ -98,7 +98,7 @@ function beside({ recorder, latency, frames, patient_page: isShown }) {
   }
   if (recorder) {
     const state = recorder.failure ? "failed" : recorder.behind_s > 0.1 ? "behind" : "good";
-    const values = { seconds: recorder.behind_s?.toFixed(2), reason: recorder.failure };
+    const values = { seconds: recorder.behind_s?.toFixed(2), reason: phrases.said(recorder.failure ?? "") };
     say("recorder", fill(words.recorder[state], values), { good: "good", behind: "warn", failed: "bad" }[state]);
   }
   say("patient-page", isShown ? words.page.open : words.page.closed, isShown ? "good" : "warn");

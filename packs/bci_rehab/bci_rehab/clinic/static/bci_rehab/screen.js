@@ -17,8 +17,8 @@ let drawnAt = 0;
 let isLeaving = false;
 
 /* What stands over everything else: emergency before hidden before connection. */
-const alerts = { emergency: false, hidden: false, lost: false, ended: false };
-const RANK = ["lost", "emergency", "hidden", "ended"];
+const alerts = { emergency: false, hidden: false, lost: false, ended: false, replaced: false };
+const RANK = ["replaced", "lost", "emergency", "hidden", "ended"];
 /* A stop has reached the stream by then: if trials go on, a person has looked at it. */
 const SETTLED_MS = 1500;
 let stoppedAt = 0;
@@ -49,6 +49,10 @@ function hear(message) {
     newest = message;
     sound(message.trial);
     goOn(message);
+  } else if (message.type === "replaced") {
+    newest = undefined;
+    station.leave();
+    alert("replaced", true);
   } else if (message.type === "ended") {
     newest = undefined;
     alert("ended", true);

@@ -48,6 +48,15 @@ export class Station {
     });
   }
 
+  /* Another page has taken this one's place: it is not to come back by itself. */
+  leave() {
+    clearTimeout(this.renewal);
+    const socket = this.socket;
+    this.socket = undefined;
+    this.heardAt = 0;
+    socket?.close();
+  }
+
   hear(socket, message) {
     if (socket !== this.socket) return;
     if (!this.heardAt) {

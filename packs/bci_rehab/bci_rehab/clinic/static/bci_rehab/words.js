@@ -8,9 +8,10 @@ const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 /* What the station says in English with numbers in it, in the reader's language. */
 export class Phrases {
-  constructor(templates, stops) {
-    this.stops = stops;
-    this.known = templates.map(({ english, words }) => {
+  constructor({ templates, stops, kinds, orders }) {
+    Object.assign(this, { stops, kinds, orders });
+    const longestFirst = [...templates].sort((a, b) => b.english.length - a.english.length);
+    this.known = longestFirst.map(({ english, words }) => {
       const names = [];
       const parts = english.split(/\{(\w+)[^}]*\}/);
       const pattern = parts.map((part, index) => {
@@ -26,15 +27,20 @@ export class Phrases {
     for (const { pattern, names, words } of this.known) {
       const found = pattern.exec(english);
       if (!found) continue;
-      const values = Object.fromEntries(names.map((name, index) => [name, found[index + 1]]));
-      if (values.reasons) values.reasons = this.reasons(values.reasons);
-      return fill(words, values);
+      return fill(words, Object.fromEntries(names.map((name, index) => [name, this.value(name, found[index + 1])])));
     }
     return english;
   }
 
-  /* "page_closed 200 ms, data_stale" in words. */
-  reasons(text) {
-    return text.split(", ").map((one) => this.stops[one.split(" ")[0]] ?? one).join(" ");
+  /* A state, a step, or a reason that is itself a sentence. */
+  value(name, text) {
+    if (name === "state") return this.kinds[text] ?? text;
+    if (name === "step") return this.orders[text] ?? text;
+    return this.said(text);
+  }
+
+  /* Why an order was refused: by the codes of what stands against it, where there are any. */
+  refused({ refused, standing }) {
+    return standing?.length ? standing.map((code) => this.stops[code] ?? code).join(" ") : this.said(refused);
   }
 }

@@ -1,0 +1,22 @@
+"""The settings of the decoder that drives a hand, in one place.
+
+The calibration at the station, the live session and the benchmark of the continuous stream all take
+them from here, so that what was scored is what a patient gets. A decoder's manifest keeps its own
+copy of what its evidence is gathered by: a change here alters no decoder that was accepted.
+
+The standard library alone: the portal plans sessions with it and has no library of signals.
+"""
+
+from __future__ import annotations
+
+import math
+
+# The window that is decided on, and how often one is looked at.
+WINDOW_S, STEP_S = 1.0, 0.1
+# The confidence with which a rate of false triggers is bounded.
+CONFIDENCE = 0.95
+
+
+def rest_needed_min(wanted_per_min: float, confidence: float = CONFIDENCE) -> float:
+    """How much rest without a single false trigger bounds their rate (Garwood 1936, none seen)."""
+    return -math.log(1.0 - confidence) / wanted_per_min

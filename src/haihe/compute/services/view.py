@@ -1,0 +1,164 @@
+"""The network at one instant, as a dispatch round and an explanation see it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Count
+
+from haihe.compute.domain import AttemptState, Capacity
+from haihe.compute.domain.choice import Choice, PoolFacts, choose
+from haihe.compute.domain.planning import JobClass, PoolState
+from haihe.compute.models import Attempt, Pool
+from haihe.compute.services.facts import (
+    PoolNow,
+    look_at_pools,
+    present_facts,
+    without_hold,
+)
+from haihe.compute.services.kinds import Kind
+from haihe.compute.services.seats import unseatable
+
+URGENT_SLACK = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class View:
+    """The network at one instant, as a round sees it."""
+
+    at: datetime
+    seen: Sequence[PoolNow]
+    pending: dict[UUID, int]
+
+    @classmethod
+    def of(cls, at: datetime) -> View:
+        """Look at everything once."""
+        pools = Pool.objects.select_related("centre").order_by("centre__slug", "slug")
+        pending = (
+            Attempt.objects.filter(state=AttemptState.STARTING)
+            .values_list("pool")
+            .annotate(count=Count("pk"))
+        )
+        return cls(at, look_at_pools(pools, at), dict(pending))
+
+    def is_heard(self, pool: Pool) -> bool:
+        """Whether the agent of a pool's centre spoke lately."""
+        return any(one.pool.pk == pool.pk and one.silent_s is not None for one in self.seen)
+
+    def choice_of(self, kind: Kind) -> tuple[list[PoolFacts], Choice]:
+        """The facts of a kind now, and what follows if every pool had room."""
+        facts = self._facts_of(kind, {})
+        return facts, choose(kind.wish, facts)
+
+    def choice_beside(self, kind: Kind, attempt: Attempt) -> Choice:
+        """What follows for a job that waits in a pool already: elsewhere it needs room now.
+
+        There its own hold does not stand in its way. How long it has waited is taken as how long
+        it still will: no queue that others use too tells more, and the longer waits have the
+        longer rests (waits are heavy-tailed).
+        """
+        held = attempt.job.reservation
+        waited_s = (self.at - (attempt.claimed_at or attempt.created_at)).total_seconds()
+        here = {
+            one.pool.pk: without_hold(one, held, self.at)
+            for one in self.seen
+            if one.pool.pk == attempt.pool_id
+        }
+        facts = []
+        for fact in self._facts_of(kind, here):
+            if fact.pool == str(attempt.pool):
+                start_s = round(max(fact.start_s, waited_s), 1)
+                facts.append(replace(fact, start_s=start_s, start_p90_s=start_s))
+            else:
+                facts.append(replace(fact, has_room=not fact.free.shortfall(kind.wish.need)))
+        return choose(kind.wish, facts)
+
+    def _facts_of(self, kind: Kind, instead: Mapping[UUID, PoolNow]) -> list[PoolFacts]:
+        seen = {**{pool.pool.pk: pool for pool in self.seen}, **instead}
+        return [
+            present_facts(bid.facts, seen[bid.pool_id], kind.wish, self.at)
+            for bid in kind.bids
+            if bid.pool_id in seen
+        ]
+
+    def choice_with_room(self, kind: Kind) -> Choice:
+        """What follows for a kind if only pools may have it that have room for it now."""
+        need = kind.wish.need
+        facts = [
+            replace(fact, has_room=not fact.free.shortfall(need))
+            for fact in self.choice_of(kind)[0]
+        ]
+        return choose(kind.wish, facts)
+
+    def in_pieces(self, kinds: Mapping[str, Kind]) -> Mapping[str, set[str]]:
+        """For each kind the pools whose free room is in pieces too small for it."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for one in self.seen:
+            fitting = {
+                key: kind.wish
+                for key, kind in kinds.items()
+                if not one.free.shortfall(kind.wish.need)
+            }
+            for key in unseatable(one.pool, fitting) if fitting else ():
+                found[key].add(str(one.pool))
+        return found
+
+    def job_class(
+        self,
+        kind: Kind,
+        facts: Sequence[PoolFacts],
+        choice: Choice,
+        *,
+        without: Container[str] = (),
+    ) -> JobClass:
+        """A kind as planning sees it: the pools that it may go to, the best first."""
+        numbers = {str(pool.pool): number for number, pool in enumerate(self.seen)}
+        ends_s = {fact.pool: fact.end_s(kind.wish) for fact in facts}
+        good = [
+            verdict for verdict in choice.verdicts if verdict.fits and verdict.pool not in without
+        ]
+        good.sort(key=lambda verdict: (-(verdict.score or 0.0), verdict.pool))
+        return JobClass(
+            triple(kind.wish.need),
+            kind.wish.wall_s,
+            [numbers[verdict.pool] for verdict in good],
+            [ends_s[verdict.pool] for verdict in good],
+        )
+
+    def states(self) -> list[PoolState]:
+        """The pools as planning sees them."""
+        return [
+            PoolState(
+                triple(pool.free),
+                [(left, triple(held)) for left, held in pool.running],
+                max(0, pool.pool.pending_limit - self.pending.get(pool.pool.pk, 0)),
+            )
+            for pool in self.seen
+        ]
+
+    def whole(self) -> tuple[int, int, int]:
+        """All that the network has."""
+        return (
+            sum(pool.pool.cpu_milli for pool in self.seen),
+            sum(pool.pool.memory_bytes for pool in self.seen),
+            sum(pool.pool.gpu_milli for pool in self.seen),
+        )
+
+    def in_s(self, at: datetime | None) -> float | None:
+        """In how many seconds an instant is."""
+        return None if at is None else (at - self.at).total_seconds()
+
+    def is_urgent(self, kind: Kind, deadline_at: datetime | None) -> bool:
+        """Whether a job must start soon to end in time."""
+        if deadline_at is None:
+            return False
+        return deadline_at - timedelta(seconds=kind.wish.wall_s) - self.at <= URGENT_SLACK
+
+
+def triple(capacity: Capacity) -> tuple[int, int, int]:
+    """A capacity as planning counts it."""
+    return capacity.cpu_milli, capacity.memory_bytes, capacity.gpu_milli

@@ -1,0 +1,79 @@
+"""Whom a Slurm pool runs jobs as, and what of a submission can be put off; without a Slurm."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from haihe.compute.backends import Account, Submitted, WorkOrder
+from haihe.compute.backends.slurm import SlurmBackend
+from haihe.compute.backends.slurm.records import JobRecord, NotNow, Submission
+
+OWN = getpass.getuser()
+
+
+@dataclass
+class Full:
+    """A cluster that takes no more jobs of some accounts."""
+
+    full: Sequence[str] = ()
+    taken: list[Submission] = field(default_factory=list)
+
+    def submit(self, submission: Submission) -> str:
+        if submission.account in self.full:
+            raise NotNow("AssocMaxSubmitJobLimit")
+        self.taken.append(submission)
+        return str(len(self.taken))
+
+    def find(self, names: Sequence[str], *, since: datetime) -> list[JobRecord]:
+        return []
+
+
+def order(folder: Path, name: str, account: Account | None = None) -> WorkOrder:
+    return WorkOrder(
+        attempt_id=name, job_id=name, name=name, folder=folder / name, command=["true"],
+        environment={}, cpu_milli=1_000, cpu_limit_s=60, memory_bytes=2**20, wall_s=60,
+        output_bytes=2**20, account=account,
+    )  # fmt: skip
+
+
+def pool(transport: Full, **fields: str) -> SlurmBackend:
+    return SlurmBackend(transport=transport, **fields)  # type: ignore[arg-type]
+
+
+def test_a_job_of_somebody_without_an_account_does_not_run_as_the_agent(tmp_path: Path) -> None:
+    transport = Full()
+    done = pool(transport).submit([order(tmp_path, "a")])
+    assert "who have an account" in done.refused["a"]
+    assert transport.taken == []
+
+
+def test_the_operator_may_name_whom_such_jobs_run_as(tmp_path: Path) -> None:
+    transport = Full()
+    assert pool(transport, default_user=OWN).submit([order(tmp_path, "a")]) == Submitted()
+    assert [one.user for one in transport.taken] == [OWN]
+
+
+@pytest.mark.parametrize("user", ["root"])
+def test_no_account_that_the_platform_names_is_root(tmp_path: Path, user: str) -> None:
+    transport = Full()
+    done = pool(transport, default_user="nobody").submit([order(tmp_path, "a", Account(user=user))])
+    assert done.refused == {"a": "no job runs as root here"}
+    assert transport.taken == []
+
+
+def test_one_persons_limit_puts_off_their_jobs_and_nobody_elses(tmp_path: Path) -> None:
+    transport = Full(full=["lab"])
+    orders = [order(tmp_path, name, Account(user=OWN, account=name)) for name in ("lab", "firm")]
+    backend = pool(transport, default_user=OWN)
+    done = backend.submit(orders)
+    assert done == Submitted(put_off={"lab": "AssocMaxSubmitJobLimit"})
+    assert [one.account for one in transport.taken] == ["firm"]
+    transport.full = ()
+    assert backend.submit(orders) == Submitted()
+    assert [one.account for one in transport.taken] == ["firm", "lab"], "each was taken once"
