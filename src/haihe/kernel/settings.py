@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -66,12 +66,14 @@ class HaiheSettings(BaseSettings):
         SecretStr(""),
         description="Signs sessions and links; empty means one made at first start in the home.",
     )
-    public_url: str = Field(
-        "http://127.0.0.1:8321",
-        description="The address people reach the portal at; links in e-mails begin with it.",
-    )
     host: str = Field("127.0.0.1", description="Address that `haihe up` listens on.")
     port: int = Field(8321, ge=0, le=65535, description="Port that `haihe up` listens on.")
+    public_url: str = Field(
+        "",
+        validate_default=True,
+        description="The address people reach the portal at; links in e-mails begin with it. Empty "
+        "means http:// with this machine and `port`.",
+    )
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
         ["127.0.0.1", "localhost", "[::1]"],
         description="Host names the portal answers to, as a comma-separated list.",
@@ -137,6 +139,16 @@ class HaiheSettings(BaseSettings):
         if not isinstance(given, str):
             return given
         return [host.strip() for host in given.split(",") if host.strip()]
+
+    @field_validator("public_url")
+    @classmethod
+    def fill_public_url(cls, given: str, info: ValidationInfo) -> str:
+        """Where nothing else is said, the portal is where `haihe up` serves it."""
+        if given or not {"host", "port"} <= set(info.data):
+            return given
+        everywhere = info.data["host"] in ("", "0.0.0.0", "::")  # noqa: S104 (compared, not bound)
+        host = "127.0.0.1" if everywhere else info.data["host"]
+        return f"http://{f'[{host}]' if ':' in host else host}:{info.data['port']}"
 
     @classmethod
     def settings_customise_sources(
