@@ -110,3 +110,17 @@ def test_a_session_that_cannot_be_kept_is_told_after_its_page() -> None:
         answer = stranger.get(f"/invitations/{secret}")
     assert answer.status_code == 503
     assert "kernel.storage_unavailable" in answer.content.decode()
+
+
+@pytest.mark.parametrize("language", ["zh-hans", "en"])
+def test_an_address_with_nul_is_refused_in_the_readers_language(language: str) -> None:
+    browser = Client(raise_request_exception=False)
+    browser.cookies["django_language"] = language
+    answer = browser.get("/evidence?kind=%00")
+    assert answer.status_code == 400
+    assert f'<html lang="{language}"' in answer.content.decode()
+
+
+def test_malformed_input_is_named_in_the_problem(client: Client) -> None:
+    problem = client.get("/api/v1/organisations?limit=0").json()
+    assert problem["detail"].startswith("The input is not as documented: query.limit: ")

@@ -165,6 +165,24 @@ def test_hosts_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:8321"),
+        ({"PORT": "8399"}, "http://127.0.0.1:8399"),
+        ({"HOST": "0.0.0.0", "PORT": "80"}, "http://127.0.0.1:80"),
+        ({"HOST": "fd00::1"}, "http://[fd00::1]:8321"),
+        ({"PUBLIC_URL": "https://haihe.example", "PORT": "8399"}, "https://haihe.example"),
+    ],
+)
+def test_links_lead_to_where_the_portal_is_served(
+    given: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"HAIHE_{name}", value)
+    assert HaiheSettings().public_url == url
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("", ""),

@@ -32,7 +32,7 @@ from haihe.programme.models import Scheme, Voucher
 from haihe.programme.services import plans, vouchers
 from tests.factories import make_member, make_organisation, make_person
 
-DECLARED = ("sector", "no-other-subsidy", "no-dishonesty")
+DECLARED = ("registered-in-region", "sector", "no-other-subsidy", "no-dishonesty")
 RULES = plans.file_in("schemes", "beijing-2023.toml")
 PLAN_FILE = plans.file_in("plans", "tianjin-2025-2027.toml")
 PLAN = "tianjin-2025-2027"

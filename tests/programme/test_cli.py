@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 
 from haihe.kernel.money import MICRO
 from haihe.kernel.terminal import NO_CONSENT, exit_code_of
@@ -141,6 +142,10 @@ def test_a_voucher_from_check_to_payment(world: World, scheme: Scheme) -> None:
     shown = said(haihe("voucher", "show", number, "--json"))
     assert (shown["redeemed_micro"], shown["state"]) == (2 * MICRO, "reserved")
     assert "2.00 CNY" in haihe("voucher", "show", number).output
+    with translation.override("zh-hans"):
+        spoken = haihe("voucher", "show", number).output
+    assert "无其他" in spoken or "元" in spoken
+    assert "at most" not in spoken
     [claim] = said(haihe("voucher", "claims", "spring", "--json"))["items"]
     assert (claim["provider"], claim["amount_micro"]) == ("seller", 2 * MICRO)
     pay = ["voucher", "pay", "spring", "--provider", "seller"]

@@ -12,23 +12,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from haihe.evidence.labels import KINDS
 from haihe.kernel.errors import Invalid
 from haihe.kernel.money import MICRO
+from haihe.programme.domain.changes import plan_difference
 from haihe.programme.domain.indicators import Fact, history, observe, sampled
-from haihe.programme.domain.plans import IndicatorRule, plan_difference, plan_from
+from haihe.programme.domain.plans import IndicatorRule, check_keys, check_kinds, plan_from
 from haihe.programme.domain.scenarios import judge_evaluation
 from haihe.programme.domain.vouchers import (
     ApplicationFacts,
     ceiling_micro,
     judge,
+    last_day,
     rules_from,
 )
 from haihe.programme.errors import BadPlan, BadRules
-from tests.programme.factories import PLAN_FILE, RULES
+from tests.programme.factories import DECLARED, PLAN_FILE, RULES
 
 PLAN: dict[str, Any] = tomllib.loads(PLAN_FILE.read_text("utf-8"))
 RULE_SET: dict[str, Any] = tomllib.loads(RULES.read_text("utf-8"))
 RULE = IndicatorRule("scenario.accepted", "scenario.revoked")
+ALL_KEYS = {"plan", "notes", "groups", "units", "measures", "targets", "systems"}.union(
+    *(table for table in (PLAN["plan"], *PLAN["measures"], *PLAN["targets"], *PLAN["systems"])),
+    ("zh", "en", "counts", "less", "upper", "indicator"),
+)
 DAY_ONE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -127,6 +134,50 @@ def test_a_difference_names_each_part_and_field() -> None:
     assert not changes
 
 
+def test_a_new_version_shows_what_it_changes_of_the_plan_itself() -> None:
+    """As Tianjin's was: adopted, under a changed title."""
+    new = copy.deepcopy(PLAN)
+    new["plan"].update(version=2, status="adopted", title={"zh": "新", "en": "New"})
+    new["plan"].update(ends="2030-12-31", source={"zh": "印发稿", "en": "As issued"})
+    del new["notes"]
+    changes = {
+        c.field: (c.before, c.after)
+        for c in plan_difference(plan_from(PLAN), plan_from(new))
+        if c.part == "plan"
+    }
+    assert set(changes) == {"title", "status", "ends", "source", "notes"}
+    assert changes["status"] == ("draft-for-comment", "adopted")
+    assert changes["ends"] == ("2027-12-31", "2030-12-31")
+    assert changes["notes"][1] == ()
+
+
+def tables(value: Any) -> list[dict[str, Any]]:
+    """Every table of a plan file whose keys are fixed, the outermost first."""
+    found = [value, value["plan"], *value["notes"], *value["measures"], *value["targets"]]
+    return [
+        *found,
+        *value["systems"],
+        *(t["indicator"] for t in value["targets"] if "indicator" in t),
+    ]
+
+
+@given(data=st.data(), word=st.text(min_size=1).filter(lambda w: w not in ALL_KEYS))
+def test_a_key_that_nothing_reads_is_refused(data: st.DataObject, word: str) -> None:
+    check_keys(PLAN)
+    plan = copy.deepcopy(PLAN)
+    data.draw(st.sampled_from(tables(plan)))[word] = "x"
+    with pytest.raises(BadPlan, match="which is not read"):
+        check_keys(plan)
+
+
+def test_an_indicator_counts_only_what_is_ever_recorded() -> None:
+    check_kinds(plan_from(PLAN), KINDS)
+    wrong = copy.deepcopy(PLAN)
+    wrong["targets"][2]["indicator"] = {"counts": "scenario.acepted"}
+    with pytest.raises(BadPlan, match=r"target T3 indicator .*scenario\.acepted"):
+        check_kinds(plan_from(wrong), KINDS)
+
+
 # --- indicators ----------------------------------------------------------------------------------
 
 moves = st.lists(
@@ -206,6 +257,7 @@ GOOD = ApplicationFacts(
     closes_on=date(2026, 12, 31),
     amount_micro=200 * MICRO,
     applicant_kind="enterprise",
+    contract_micro=1_500 * MICRO,
     eligible_micro=1_000 * MICRO,
     contract_signed_on=date(2026, 2, 1),
     contract_begins_on=date(2026, 2, 1),
@@ -214,15 +266,51 @@ GOOD = ApplicationFacts(
     granted_this_year_micro=0,
     pool_micro=10_000 * MICRO,
     relation=None,
-    declared=frozenset({"sector", "no-other-subsidy", "no-dishonesty"}),
+    declared=frozenset(DECLARED),
 )
 
 
 def test_a_good_application_meets_every_condition() -> None:
     verdicts = judge(rules_from(RULE_SET), GOOD)
     assert all(verdict.met for verdict in verdicts)
-    named = {clause["code"] for clause in RULE_SET["conditions"]} - {"eligible-cost"}
-    assert named | {"declarations", "scheme-window"} == {v.condition for v in verdicts}
+    assert {clause["code"] for clause in RULE_SET["conditions"]} == {v.condition for v in verdicts}
+
+
+def test_rules_hold_after_their_time_only_where_schemes_adopted_them() -> None:
+    adopted, passed = rules_from(RULE_SET), replace(rules_from(RULE_SET), is_adopted=False)
+    [late] = [v for v in judge(passed, GOOD) if not v.met]
+    assert late.condition == "rules-in-force"
+    assert (late.value, late.threshold) == (
+        "applied on 2026-03-01",
+        "from 2023-09-01 to 2025-12-31",
+    )
+    [stated] = [v for v in judge(adopted, GOOD) if v.condition == "rules-in-force"]
+    assert stated.threshold.endswith("by the scheme's own decision")
+    early = replace(GOOD, applied_on=date(2023, 8, 31), opens_on=date(2023, 1, 1))
+    assert [v.condition for v in judge(adopted, early) if not v.met] == ["rules-in-force"]
+    silent = copy.deepcopy(RULE_SET)
+    del silent["rules"]["adopted_by_schemes"]
+    assert not rules_from(silent).is_adopted
+
+
+@pytest.mark.parametrize(
+    ("begins", "last"),
+    [
+        (date(2026, 1, 1), date(2026, 12, 31)),
+        (date(2027, 3, 1), date(2028, 2, 29)),  # 366 days, and a year
+        (date(2028, 2, 29), date(2029, 2, 28)),
+        (date(2026, 12, 15), date(2027, 12, 14)),
+    ],
+)
+def test_a_year_ends_on_the_day_before_its_anniversary(begins: date, last: date) -> None:
+    assert last_day(begins, 12) == last
+
+
+def test_rules_of_before_terms_were_counted_in_months_are_still_read() -> None:
+    old = copy.deepcopy(RULE_SET)
+    del old["rules"]["contract_months_at_most"], old["remarks"]
+    old["rules"]["contract_days_at_most"] = 366
+    assert rules_from(old).contract_months_at_most == 12
 
 
 @pytest.mark.parametrize(
@@ -233,7 +321,8 @@ def test_a_good_application_meets_every_condition() -> None:
         ({"applicant_kind": "hospital"}, "applicant-kind", "hospital", "enterprise"),
         ({"contract_signed_on": None}, "contract-window", "not signed", "2023-09-01"),
         ({"contract_signed_on": date(2023, 8, 31)}, "contract-window", "2023-08-31", "2023-09-01"),
-        ({"contract_ends_on": date(2027, 2, 2)}, "contract-term", "367 days", "366 days"),
+        ({"contract_ends_on": date(2027, 2, 1)}, "contract-term", "2027-02-01", "2027-01-31"),
+        ({"contract_micro": 999 * MICRO}, "eligible-cost", "1,000.00", "of 999.00 CNY"),
         ({"other_vouchers": ("v-1",)}, "one-voucher-per-contract", "v-1", "no other voucher"),
         ({"relation": ("A", "B")}, "unrelated-provider", "A - B", "25 %"),
         ({"amount_micro": 200 * MICRO + 1}, "ratio", "200.000001", "at most 20 % of 1,000.00"),
@@ -242,7 +331,10 @@ def test_a_good_application_meets_every_condition() -> None:
             "cap", "2,000,000.000001", "at most 2,000,000.00",
         ),
         ({"pool_micro": 200 * MICRO - 1}, "pool", "200.00 CNY", "at most 199.999999 CNY"),
-        ({"declared": frozenset({"sector"})}, "declarations", "missing no-other-subsidy", "sector"),
+        (
+            {"declared": frozenset({"registered-in-region", "sector"})},
+            "declarations", "missing no-other-subsidy", "sector",
+        ),
     ],
 )  # fmt: skip
 def test_one_condition_that_is_not_met_is_named_with_value_and_threshold(
@@ -258,7 +350,8 @@ def test_one_condition_that_is_not_met_is_named_with_value_and_threshold(
     "change",
     [
         {"amount_micro": 200 * MICRO},
-        {"contract_ends_on": date(2027, 2, 1)},
+        {"contract_ends_on": date(2027, 1, 31)},
+        {"contract_micro": 1_000 * MICRO},
         {"contract_signed_on": date(2023, 9, 1)},
         {"granted_this_year_micro": 2_000_000 * MICRO - 200 * MICRO},
         {"pool_micro": 200 * MICRO},
@@ -278,7 +371,13 @@ def test_the_ceiling_is_the_most_that_meets_ratio_cap_and_pool(
     eligible: int, granted: int, pool: int
 ) -> None:
     rules = rules_from(RULE_SET)
-    facts = replace(GOOD, eligible_micro=eligible, granted_this_year_micro=granted, pool_micro=pool)
+    facts = replace(
+        GOOD,
+        contract_micro=eligible,
+        eligible_micro=eligible,
+        granted_this_year_micro=granted,
+        pool_micro=pool,
+    )
     most = ceiling_micro(rules, facts)
 
     def is_met(amount_micro: int) -> bool:
@@ -302,6 +401,8 @@ def test_the_ceiling_is_the_most_that_meets_ratio_cap_and_pool(
         (lambda d: d["rules"].update(title={"zh": "只有"}), "lacks 'en'"),
         (lambda d: d["rules"].update(contract_from="1 May"), "Invalid isoformat"),
         (lambda d: d["rules"].update(applicants="enterprise"), "is no list"),
+        (lambda d: d["rules"].update(adopted_by_schemes="yes"), "neither true nor false"),
+        (lambda d: d["rules"].update(contract_months_at_most=0), "from 1 to 1200"),
         (lambda d: d.update(conditions={}), "is no list"),
         (lambda d: d["conditions"][0].pop("status"), "lacks 'status'"),
         (lambda d: d["declarations"].append("x"), "cannot be read"),

@@ -226,6 +226,10 @@ def test_the_officer_opens_and_funds_a_scheme_on_pages(world: World) -> None:
     assert "Read in a secondary page" in page.text
     assert "This platform’s own" in page.text
     sound(officer.post("/schemes/autumn/fund", {**money, "amount_micro": "-3"}), 422)
+    nothing = sound(officer.post("/schemes/autumn/fund", {**money, "amount_micro": "0"}), 422)
+    assert "Give an amount above zero." in nothing.text
+    assert "after it the scheme goes by them by its own decision" in page.text
+    assert "the settlement is the proof" in page.text
 
 
 def test_an_application_is_checked_first_and_then_sent(world: World, scheme: Scheme) -> None:

@@ -18,6 +18,7 @@ from haihe.parties.models import Membership, Organisation
 from haihe.parties.services import principal_of, record_ownership
 from haihe.policy.domain import ANONYMOUS, Principal, system_principal
 from haihe.policy.errors import NotAllowed, NotSignedIn, PersonNeeded, ScopeMissing
+from haihe.programme.domain.vouchers import last_day
 from haihe.programme.errors import VoucherRefused
 from haihe.programme.models import Scheme, Voucher
 from haihe.programme.services import vouchers
@@ -118,11 +119,11 @@ def test_a_contract_signed_before_the_window_is_refused(world: World, scheme: Sc
 
 
 def test_a_contract_of_more_than_a_year_is_refused(world: World, scheme: Scheme) -> None:
-    ends = local_day() + timedelta(days=366)
-    error = refused(world, make_contract(world, ends_on=ends))
-    assert (error.condition, error.value, error.threshold) == (
-        "contract-term", "367 days", "at most 366 days",
-    )  # fmt: skip
+    last = last_day(local_day(), 12)
+    error = refused(world, make_contract(world, ends_on=last + timedelta(days=1)))
+    assert error.condition == "contract-term"
+    assert error.threshold == f"until {last} at the latest, 12 months"
+    assert apply(world, make_contract(world, ends_on=last)).state == "applied"
 
 
 def test_more_than_the_ratio_is_refused(world: World, scheme: Scheme) -> None:
@@ -140,6 +141,20 @@ def test_more_than_the_pool_is_refused(world: World) -> None:
     )  # fmt: skip
 
 
+def test_the_cap_of_a_firm_counts_over_all_schemes_under_its_rules(world: World) -> None:
+    for slug in ("one", "two"):
+        make_scheme(world, slug)
+    dear = 10_000_000 * MICRO
+    first = apply(world, make_contract(world, amount_micro=dear), scheme="one")
+    waiting = apply(world, make_contract(world, amount_micro=dear), scheme="two")
+    vouchers.approve_voucher(world.officer, first.number)
+    error = refused(world, make_contract(world), scheme="two")
+    assert error.condition == "cap"
+    assert error.value == "2,020,000.00 CNY in this calendar year"
+    with pytest.raises(VoucherRefused, match="cap"):
+        vouchers.approve_voucher(world.officer, waiting.number)
+
+
 def test_an_application_outside_the_schemes_window_is_refused(world: World) -> None:
     today = local_day()
     make_scheme(world, "over", opens_on=today - timedelta(days=9), closes_on=today)
@@ -150,7 +165,9 @@ def test_an_application_outside_the_schemes_window_is_refused(world: World) -> N
 
 
 def test_a_missing_declaration_is_named(world: World, scheme: Scheme) -> None:
-    error = refused(world, make_contract(world), declared=["sector", "made-up"])
+    error = refused(
+        world, make_contract(world), declared=["registered-in-region", "sector", "made-up"]
+    )
     assert error.condition == "declarations"
     assert error.value == "missing no-other-subsidy, no-dishonesty"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
 from ninja.errors import HttpError, ValidationError
 
 from haihe import __version__
@@ -24,6 +25,7 @@ from haihe.packs.api import router as packs
 from haihe.parties.api import router as parties
 from haihe.programme.api import router as programme
 
+FIELDS_NAMED = 3  # in the sentence; all of them are in the problem's fields
 log = structlog.get_logger(__name__)
 
 api = Api(
@@ -62,7 +64,12 @@ def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpRes
         {"field": ".".join(str(part) for part in item["loc"]), "rule": item["msg"]}
         for item in error.errors
     ]
-    return plain_problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "input.invalid", fields=fields)
+    detail = _("The input is not as documented: {fields}").format(
+        fields="; ".join(f"{item['field']}: {item['rule']}" for item in fields[:FIELDS_NAMED])
+    )
+    return plain_problem(
+        request, HTTPStatus.UNPROCESSABLE_ENTITY, "input.invalid", detail=detail, fields=fields
+    )
 
 
 @api.exception_handler(HttpError)

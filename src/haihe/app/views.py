@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
+from django.utils import translation
 from django.views import defaults
 
 from haihe.api.middleware import API_PREFIX
@@ -19,7 +20,9 @@ from haihe.portal.middleware import error_page
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """A request that cannot be read, or that is larger than one may be."""
     if not request.path.startswith(API_PREFIX):
-        return defaults.bad_request(request, exception)
+        # It may have been refused before the reader's language was looked for.
+        with translation.override(translation.get_language_from_request(request)):
+            return defaults.bad_request(request, exception)
     if isinstance(exception, RequestDataTooBig):
         return plain_problem(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "http.too_large")
     detail = str(exception) if isinstance(exception, BadRequest) else ""

@@ -34,7 +34,7 @@ from haihe.parties.tasks import forget_expired
 from haihe.policy.cli import SIGN_IN
 from haihe.policy.domain import Principal
 from haihe.policy.names import ORGANISATIONS
-from haihe.programme.services.vouchers import VoucherFunding
+from haihe.programme.services.funding import VoucherFunding
 
 EXPIRY_EVERY = timedelta(seconds=30)
 VERIFY_EVERY = timedelta(minutes=10)

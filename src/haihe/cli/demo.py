@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from haihe.cli.demo_ground import CONSOLE, FIRM, OPERATOR, PLAN, SCHEME, TARGET, Ground
 from haihe.compute.domain import HOUR_MS, JobState
+from haihe.compute.labels import STATES
 from haihe.compute.models import Contract, Job, UsageRecord
 from haihe.compute.services import contracts, jobs
 from haihe.compute.tasks import Dispatcher
@@ -26,6 +27,7 @@ from haihe.kernel.days import local_day
 from haihe.kernel.errors import Unavailable
 from haihe.kernel.money import CNY, MICRO, format_micro
 from haihe.kernel.outbox import deliver_due
+from haihe.kernel.phrases import translated
 from haihe.kernel.settings import load_settings
 from haihe.ledger import services as ledger
 from haihe.packs import services as packs
@@ -177,7 +179,8 @@ class Demo(Ground):
         self.say(
             _("quote"),
             _("at most {amount}; {why}").format(
-                amount=format_micro(quote.amount_micro), why="; ".join(quote.reasons)
+                amount=format_micro(quote.amount_micro),
+                why="; ".join(map(translated, quote.reasons)),
             ),
         )
         job = jobs.submit_job(firm, quote.pk)
@@ -207,7 +210,7 @@ class Demo(Ground):
             _("job"),
             _("{job} {state}: {cpu:.2f} CPU seconds, {memory} MiB at most").format(
                 job=job.pk,
-                state=job.state,
+                state=str(STATES[JobState(job.state)]).lower(),
                 cpu=usage.cpu_ms / 1e3,
                 memory=usage.peak_memory_bytes >> 20,
             ),

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -91,12 +91,14 @@ class HaiheSettings(BaseSettings):
         SecretStr(""),
         description="Signs sessions and links; empty means one made at first start in the home.",
     )
-    public_url: str = Field(
-        "http://127.0.0.1:8321",
-        description="The address people reach the portal at; links in e-mails begin with it.",
-    )
     host: str = Field("127.0.0.1", description="Address that `haihe up` listens on.")
     port: int = Field(8321, ge=0, le=65535, description="Port that `haihe up` listens on.")
+    public_url: str = Field(
+        "",
+        validate_default=True,
+        description="The address people reach the portal at; links in e-mails begin with it. Empty "
+        "means http:// with this machine and `port`.",
+    )
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
         ["127.0.0.1", "localhost", "[::1]"],
         description="Host names the portal answers to, as a comma-separated list.",
@@ -174,8 +176,9 @@ class HaiheSettings(BaseSettings):
 
     @field_validator("public_url")
     @classmethod
-    def check_public_url(cls, url: str) -> str:
-        """An address that a browser opens."""
+    def check_public_url(cls, given: str, info: ValidationInfo) -> str:
+        """An address that a browser opens; if none is given, where `haihe up` serves the portal."""
+        url = given or _own_address(info.data)
         parts = _split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("give an address that begins with http:// or https://")
@@ -240,6 +243,14 @@ def _refuse_unknown_variables() -> None:
         raise SettingsError(
             f"{', '.join(unknown)} names none of them; correct the name, or unset it"
         )
+
+
+def _own_address(known: dict[str, Any]) -> str:
+    """Where the portal is served, if host and port are in order."""
+    host = known.get("host", "")
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{known.get('port', 0)}"
 
 
 def _split(url: str) -> SplitResult:

@@ -97,10 +97,21 @@ class SchemeForm(Refusable):
         offer(self, "office", offices)
 
 
+class SumField(AmountField):
+    """An amount in CNY above zero, as money that moves must be."""
+
+    def clean(self, value: Any) -> Any:
+        """The amount in micro-units."""
+        amount_micro = super().clean(value)
+        if not amount_micro:
+            raise forms.ValidationError(_("Give an amount above zero."))
+        return amount_micro
+
+
 class FundForm(Refusable):
     """Vouchers for a pool. The id makes a form that is sent twice harmless."""
 
-    amount_micro = AmountField(label=_("Amount in CNY"))
+    amount_micro = SumField(label=_("Amount in CNY"))
     reference = forms.CharField(
         label=_("Budget document"), max_length=200, help_text=_("By which the budget was given.")
     )
@@ -111,7 +122,7 @@ class ApplicationForm(Refusable):
     """An application for a voucher."""
 
     contract = forms.ChoiceField(label=_("Signed compute contract"))
-    amount_micro = AmountField(label=_("Amount in CNY"))
+    amount_micro = SumField(label=_("Amount in CNY"))
     declared = DeclarationsField(label=_("We declare, and answer for it"))
 
     def __init__(

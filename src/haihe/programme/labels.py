@@ -10,12 +10,13 @@ from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from haihe.kernel.phrases import translated
 from haihe.kernel.texts import in_language, spoken, with_currency
 from haihe.parties.models import Organisation
-from haihe.programme.domain.plans import PlanChange, Target
+from haihe.programme.domain.changes import PlanChange
+from haihe.programme.domain.plans import Target
 from haihe.programme.domain.vouchers import Clause, Verdict, VoucherRules
 from haihe.programme.models import Scenario, Voucher
 from haihe.programme.services.plans import Indicator
@@ -45,6 +46,7 @@ ROLES: Mapping[str, Label] = {
     "track": gettext_lazy("tracked only"),
 }
 PARTS: Mapping[str, Label] = {
+    "plan": gettext_lazy("Plan"),
     "target": gettext_lazy("Target"),
     "measure": gettext_lazy("Measure"),
     "system": gettext_lazy("System"),
@@ -68,6 +70,11 @@ FIELDS: Mapping[str, Label] = {
     "units": gettext_lazy("Responsible units"),
     "measure": gettext_lazy("Measure"),
     "role": gettext_lazy("Role"),
+    "status": gettext_lazy("Status"),
+    "begins": gettext_lazy("Begins"),
+    "ends": gettext_lazy("Ends"),
+    "source": gettext_lazy("Source"),
+    "notes": pgettext_lazy("plan", "Notes"),
 }
 SOURCE_STATUS: Mapping[str, Label] = {
     "V": gettext_lazy("Read at the source named"),
@@ -75,10 +82,12 @@ SOURCE_STATUS: Mapping[str, Label] = {
     "M": gettext_lazy("To be verified"),
     "own": gettext_lazy("This platform’s own"),
 }
-# What a rule set has no clause for, because it follows from the scheme or sums up a list.
+# What is judged of scenarios, and what rule sets of before had no clause for.
 CONDITIONS: Mapping[str, Label] = {
     "scheme-window": gettext_lazy("Applied for while the scheme is open"),
     "declarations": gettext_lazy("All declarations are given"),
+    "rules-in-force": gettext_lazy("The rules are in force, or the scheme goes by them"),
+    "eligible-cost": gettext_lazy("Computing only, within the contract"),
     "score": gettext_lazy("The score is above its baseline"),
     "permuted-label control": gettext_lazy("Learning from shuffled labels ends at chance"),
 }

@@ -56,8 +56,18 @@ class Plan(Entity):
         return plan_from(self.data)
 
 
+class SchemeQuerySet(models.QuerySet["Scheme"]):
+    """Reads of schemes."""
+
+    def under_rules(self, slug: str) -> Self:
+        """Schemes under the rule set of this slug, whoever opened them."""
+        return self.filter(rules_data__rules__slug=slug)
+
+
 class Scheme(Entity):
     """A voucher scheme that an office opened under a rule set, with dates and a pool of its own."""
+
+    objects: ClassVar[SchemeQuerySet] = SchemeQuerySet.as_manager()  # type: ignore[assignment]
 
     slug = models.SlugField(max_length=40, unique=True)
     title = models.CharField(max_length=200)
@@ -94,6 +104,10 @@ class VoucherQuerySet(models.QuerySet["Voucher"]):
         return self.filter(
             Q(organisation__in=organisations) | Q(contract__provider__in=organisations)
         )
+
+    def under_rules(self, slug: str) -> Self:
+        """Vouchers of all schemes under the rule set of this slug."""
+        return self.filter(scheme__rules_data__rules__slug=slug)
 
     def standing(self) -> Self:
         """Vouchers that stand in the way of another one on the same contract."""

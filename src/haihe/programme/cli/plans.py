@@ -17,7 +17,7 @@ from haihe.kernel.pagination import DEFAULT_LIMIT, paginate
 from haihe.kernel.terminal import AsJson, Yes, ask_consent, show_record, show_rows
 from haihe.kernel.texts import spoken
 from haihe.policy.cli import caller
-from haihe.programme.domain.plans import PlanChange
+from haihe.programme.domain.changes import PlanChange
 from haihe.programme.models import Plan
 from haihe.programme.services import overview, plans
 from haihe.programme.services.chain import Link, links_of

@@ -17,7 +17,8 @@ from haihe.kernel.pagination import DEFAULT_LIMIT, paginate
 from haihe.kernel.terminal import AsJson, Yes, ask_consent, show_record, show_rows
 from haihe.kernel.texts import called, spoken
 from haihe.policy.cli import caller, person
-from haihe.programme.domain.vouchers import Verdict
+from haihe.programme.domain.vouchers import Verdict, VoucherRules
+from haihe.programme.labels import verdict_rows
 from haihe.programme.models import Scheme, Voucher
 from haihe.programme.services import payments, vouchers
 from haihe.programme.services.books import VoucherBalance, scheme_balance, voucher_balances
@@ -64,13 +65,14 @@ def show_scheme(slug: str, as_json: AsJson = False) -> None:
             "office": called(row.office),
             "rules": f"{spoken(rules.title)} ({rules.source}; {rules.status})",
             "in_force": f"{rules.in_force_from} - {rules.in_force_until}",
+            "adopted": rules.is_adopted,
         },
         as_json=False,
     )
     show_rows(
         [
             {"code": clause.code, "text": spoken(clause), "status": clause.status}
-            for clause in (*rules.conditions, *rules.declarations)
+            for clause in (*rules.conditions, *rules.declarations, *rules.remarks)
         ],
         columns=["code", "text", "status"],
         as_json=False,
@@ -190,7 +192,7 @@ def check_application(
             as_json=True,
         )
     else:
-        _show_verdicts(found.verdicts)
+        _show_verdicts(vouchers.find_scheme(caller(), scheme).rules, found.verdicts)
         show_record({"passes": found.passes, "most": format_micro(found.most_micro)}, as_json=False)
     if not found.passes:
         raise typer.Exit(REFUSED)
@@ -314,13 +316,13 @@ def _show(row: Voucher, *, as_json: bool) -> None:
         show_record({**record, "declared": row.declared, "verdicts": row.verdicts}, as_json=True)
         return
     show_record(record, as_json=False)
-    _show_verdicts([Verdict(**verdict) for verdict in row.verdicts])
+    _show_verdicts(row.scheme.rules, [Verdict(**verdict) for verdict in row.verdicts])
 
 
-def _show_verdicts(verdicts: Sequence[Verdict]) -> None:
+def _show_verdicts(rules: VoucherRules, verdicts: Sequence[Verdict]) -> None:
     show_rows(
-        [asdict(verdict) for verdict in verdicts],
-        columns=["condition", "met", "value", "threshold"],
+        verdict_rows(rules, list(verdicts)),
+        columns=["code", "met", "value", "threshold"],
         as_json=False,
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -16,6 +16,19 @@ Text = Mapping[str, str]
 COMPARISONS = ("at-least", "more-than", "range", "qualitative")
 ROLES = ("build", "pack", "track")
 NO_TEXT: Text = {"zh": "", "en": ""}
+# What a file may say.
+FILE_KEYS = frozenset({"plan", "notes", "groups", "units", "measures", "targets", "systems"})
+PLAN_KEYS = frozenset({"slug", "version", "status", "title", "begins", "ends", "source"})
+PART_KEYS: Mapping[str, frozenset[str]] = {
+    "notes": frozenset({"zh", "en"}),
+    "measures": frozenset({"id", "group", "title", "units"}),
+    "targets": frozenset(
+        {"code", "title", "comparison", "value", "upper", "unit", "scope", "definition"}
+        | {"measures", "indicator"}
+    ),
+    "systems": frozenset({"id", "measure", "role", "title"}),
+}
+INDICATOR_KEYS = frozenset({"counts", "less"})
 # What addresses and columns can hold: T3, S1, 6.1.
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,9}")
 
@@ -159,6 +172,52 @@ def plan_from(data: Mapping[str, Any]) -> PlanDocument:
     )
 
 
+def check_keys(data: Mapping[str, Any]) -> None:
+    """Refuse a file with a key that nothing reads: it is a typing error, and would count nothing.
+
+    For files that are brought in; what is in already is read as it is.
+
+    Raises
+    ------
+    BadPlan
+        That names the first of them.
+    """
+    _only(data, "the file", FILE_KEYS)
+    _only(data.get("plan"), "[plan]", PLAN_KEYS)
+    for part, keys in PART_KEYS.items():
+        for number, row in enumerate(data.get(part, ()), start=1):
+            _only(row, f"{part} {number}", keys)
+    for target in data.get("targets", ()):
+        if isinstance(target, Mapping):
+            place = f"target {target.get('code')} indicator"
+            _only(target.get("indicator"), place, INDICATOR_KEYS)
+
+
+def check_kinds(document: PlanDocument, kinds: Collection[str]) -> None:
+    """Refuse an indicator that counts evidence of a kind that is never recorded.
+
+    Raises
+    ------
+    BadPlan
+        That names the target and the kind.
+    """
+    for target in document.targets:
+        rule = target.indicator
+        for kind in (rule.counts, rule.less) if rule else ():
+            if kind and kind not in kinds:
+                raise BadPlan(
+                    place=f"target {target.code} indicator",
+                    rule=f"counts {kind!r}, which is no kind of evidence",
+                )
+
+
+def _only(table: Any, place: str, keys: frozenset[str]) -> None:
+    """Other shapes than tables are refused where they are read."""
+    unknown = sorted(set(table) - keys) if isinstance(table, Mapping) else []
+    if unknown:
+        raise BadPlan(place=place, rule=f"has {unknown[0]!r}, which is not read")
+
+
 def _measure(item: Mapping[str, Any], groups: Any, units: Any) -> Measure:
     identity = _code(item, "id", "[[measures]]")
     place = f"measure {identity}"
@@ -279,46 +338,3 @@ def _date(table: Any, key: str) -> date:
         return value if isinstance(value, date) else date.fromisoformat(value)
     except (TypeError, ValueError):
         raise BadPlan(place=f"[plan] {key}", rule="is no date") from None
-
-
-# --- what a new version changes ---
-
-
-@dataclass(frozen=True)
-class PlanChange:
-    """One difference between two versions. ``field``, ``before`` and ``after`` of a changed part.
-
-    Values are numbers, texts in both languages, or lists of them.
-    """
-
-    part: str
-    key: str
-    kind: str
-    field: str = ""
-    before: Any = None
-    after: Any = None
-
-
-def plan_difference(old: PlanDocument, new: PlanDocument) -> list[PlanChange]:
-    """What a new version changes: targets first, then measures, then systems."""
-    return [
-        *_differences("target", {t.code: t for t in old.targets}, {t.code: t for t in new.targets}),
-        *_differences("measure", {m.id: m for m in old.measures}, {m.id: m for m in new.measures}),
-        *_differences("system", {s.id: s for s in old.systems}, {s.id: s for s in new.systems}),
-    ]
-
-
-def _differences(
-    part: str, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Iterator[PlanChange]:
-    yield from (PlanChange(part, key, "removed") for key in before if key not in after)
-    yield from (PlanChange(part, key, "added") for key in after if key not in before)
-    for key in before:
-        for field in fields(before[key]) if key in after else ():
-            was, now_is = getattr(before[key], field.name), getattr(after[key], field.name)
-            if was != now_is:
-                yield PlanChange(part, key, "changed", field.name, _plain(was), _plain(now_is))
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, IndicatorRule) else value

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from haihe.kernel.errors import InvalidField, gettext_noop
@@ -25,7 +26,12 @@ class Clause:
 
 @dataclass(frozen=True)
 class VoucherRules:
-    """A dated rule set for compute vouchers."""
+    """A dated rule set for compute vouchers.
+
+    ``is_adopted`` says that schemes opened under it go by it outside its own dates too, by their
+    own decision. The cap counts over all schemes under the rule set. ``remarks`` are what its
+    source says and no condition judges.
+    """
 
     slug: str
     title: Text
@@ -35,12 +41,14 @@ class VoucherRules:
     in_force_until: date
     ratio_percent: int
     cap_micro: int
+    is_adopted: bool
     contract_from: date
-    contract_days_at_most: int
+    contract_months_at_most: int
     applicants: tuple[str, ...]
     related_from_percent: int
     conditions: tuple[Clause, ...]
     declarations: tuple[Clause, ...]
+    remarks: tuple[Clause, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +60,7 @@ class ApplicationFacts:
     closes_on: date
     amount_micro: int
     applicant_kind: str
+    contract_micro: int
     eligible_micro: int
     contract_signed_on: date | None
     contract_begins_on: date
@@ -92,12 +101,14 @@ def rules_from(data: Mapping[str, Any]) -> VoucherRules:
             in_force_until=_day(head["in_force_until"]),
             ratio_percent=_number(head["ratio_percent"], most=100),
             cap_micro=parse_amount_micro(_text(head["cap_per_firm_and_year"])),
+            is_adopted=_yes_or_no(head.get("adopted_by_schemes", False)),
             contract_from=_day(head["contract_from"]),
-            contract_days_at_most=_number(head["contract_days_at_most"], most=36_600),
+            contract_months_at_most=_months(head),
             applicants=tuple(_text(kind) for kind in _list(head["applicants"])),
             related_from_percent=_number(head["related_from_percent"], most=100),
             conditions=tuple(_clause(item) for item in _list(data["conditions"])),
             declarations=tuple(_clause(item) for item in _list(data["declarations"])),
+            remarks=tuple(_clause(item) for item in _list(data.get("remarks", []))),
         )
     except KeyError as error:
         raise BadRules(place="[rules]", rule=f"lacks {error}") from None
@@ -123,6 +134,19 @@ def _list(value: object) -> list[Any]:
 
 def _day(value: object) -> date:
     return value if isinstance(value, date) else date.fromisoformat(_text(value))
+
+
+def _yes_or_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _months(head: Mapping[str, Any]) -> int:
+    """The longest term; schemes of before months were counted keep theirs in days."""
+    if "contract_months_at_most" in head:
+        return _number(head["contract_months_at_most"], most=1_200)
+    return max(1, _number(head["contract_days_at_most"], most=36_600) // 30)
 
 
 def _number(value: object, *, most: int) -> int:
@@ -153,6 +177,7 @@ def judge(rules: VoucherRules, facts: ApplicationFacts) -> list[Verdict]:
             gettext_noop("applied on {0}").format(facts.applied_on),
             gettext_noop("from {0} to {1}").format(facts.opens_on, facts.closes_on),
         ),
+        _judge_rules(rules, facts),
         Verdict(
             "applicant-kind",
             facts.applicant_kind in rules.applicants,
@@ -172,6 +197,33 @@ def judge(rules: VoucherRules, facts: ApplicationFacts) -> list[Verdict]:
     ]
 
 
+def _judge_rules(rules: VoucherRules, facts: ApplicationFacts) -> Verdict:
+    begins, ends = rules.in_force_from, rules.in_force_until
+    within = gettext_noop("from {0} to {1}").format(begins, ends)
+    adopted = gettext_noop("from {0} to {1}, and after it by the scheme's own decision").format(
+        begins, ends
+    )
+    return Verdict(
+        "rules-in-force",
+        begins <= facts.applied_on and (facts.applied_on <= ends or rules.is_adopted),
+        gettext_noop("applied on {0}").format(facts.applied_on),
+        adopted if rules.is_adopted else within,
+    )
+
+
+def last_day(begins_on: date, months: int) -> date:
+    """The last day of a term of so many months: the day before the same day of its last month.
+
+    A month that lacks this day ends the term on its own last day.
+    """
+    years, index = divmod(begins_on.month - 1 + months, 12)
+    year, month = begins_on.year + years, index + 1
+    length = monthrange(year, month)[1]
+    if begins_on.day > length:
+        return date(year, month, length)
+    return date(year, month, begins_on.day) - timedelta(days=1)
+
+
 def _judge_contract(rules: VoucherRules, facts: ApplicationFacts) -> Iterator[Verdict]:
     signed = facts.contract_signed_on
     yield Verdict(
@@ -180,12 +232,14 @@ def _judge_contract(rules: VoucherRules, facts: ApplicationFacts) -> Iterator[Ve
         gettext_noop("signed {0}").format(signed) if signed else gettext_noop("not signed"),
         gettext_noop("signed on or after {0}").format(rules.contract_from),
     )
-    days = (facts.contract_ends_on - facts.contract_begins_on).days + 1
+    last = last_day(facts.contract_begins_on, rules.contract_months_at_most)
     yield Verdict(
         "contract-term",
-        days <= rules.contract_days_at_most,
-        gettext_noop("{0} days").format(days),
-        gettext_noop("at most {0} days").format(rules.contract_days_at_most),
+        facts.contract_ends_on <= last,
+        gettext_noop("from {0} to {1}").format(facts.contract_begins_on, facts.contract_ends_on),
+        gettext_noop("until {0} at the latest, {1} months").format(
+            last, rules.contract_months_at_most
+        ),
     )
     yield Verdict(
         "one-voucher-per-contract",
@@ -202,6 +256,14 @@ def _judge_contract(rules: VoucherRules, facts: ApplicationFacts) -> Iterator[Ve
 
 
 def _judge_amount(rules: VoucherRules, facts: ApplicationFacts) -> Iterator[Verdict]:
+    yield Verdict(
+        "eligible-cost",
+        0 < facts.eligible_micro <= facts.contract_micro,
+        format_micro(facts.eligible_micro),
+        gettext_noop("for computing alone, of {0} in the contract").format(
+            format_micro(facts.contract_micro)
+        ),
+    )
     asked = format_micro(facts.amount_micro)
     most_by_ratio = facts.eligible_micro * rules.ratio_percent // 100
     yield Verdict(

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from haihe.evidence.labels import KINDS
 from haihe.evidence.models import EvidenceCheckpoint
 from haihe.evidence.services import entries_of, record
 from haihe.kernel.clock import check_past, now
@@ -23,13 +24,14 @@ from haihe.kernel.errors import MissingRecord
 from haihe.kernel.work import unit_of_work
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize
+from haihe.programme.domain.changes import PlanChange, plan_difference
 from haihe.programme.domain.indicators import Fact, Observation, Point, history, observe
 from haihe.programme.domain.plans import (
     IndicatorRule,
-    PlanChange,
     PlanDocument,
     Target,
-    plan_difference,
+    check_keys,
+    check_kinds,
     plan_from,
 )
 from haihe.programme.errors import BadPlan, PlanExists
@@ -55,8 +57,7 @@ def import_plan(principal: Principal, source: Path | bytes) -> tuple[Plan, list[
         If this version is in with another content, or a higher version is.
     """
     authorize(principal, "plan.import", Resource("Plan"))
-    data, digest = read_toml(source)
-    document = plan_from(data)
+    data, digest, document = _brought_in(source)
     with unit_of_work():
         old = (
             Plan.objects.select_for_update().filter(slug=document.slug, superseded_at=None).first()
@@ -85,8 +86,7 @@ def preview_plan(
 ) -> tuple[PlanDocument, list[PlanChange]]:
     """What importing a plan would bring, and change in the current version; nothing is done."""
     authorize(principal, "plan.read", Resource("Plan"))
-    data, _ = read_toml(source)
-    document = plan_from(data)
+    _data, _digest, document = _brought_in(source)
     current = Plan.objects.current().filter(slug=document.slug).first()
     return document, plan_difference(current.document, document) if current else []
 
@@ -230,6 +230,15 @@ def read_toml(source: Path | bytes) -> tuple[dict[str, Any], str]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadPlan(place=place, rule=f"is no TOML: {error}") from None
     return _as_json(data), hashlib.sha256(raw).hexdigest()
+
+
+def _brought_in(source: Path | bytes) -> tuple[dict[str, Any], str, PlanDocument]:
+    """A plan file: all that it says is read, and every indicator counts what is recorded."""
+    data, digest = read_toml(source)
+    document = plan_from(data)
+    check_keys(data)
+    check_kinds(document, KINDS)
+    return data, digest, document
 
 
 # --- helpers -------------------------------------------------------------------------------------

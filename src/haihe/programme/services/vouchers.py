@@ -1,7 +1,8 @@
 """Voucher schemes: opened and funded, applied for, reviewed, reserved, redeemed.
 
 The money is in the ledger and nowhere else; see :mod:`haihe.programme.services.books`. Redeeming
-happens where a job is settled; see ``haihe.compute.tasks``.
+happens where a job is settled; see ``haihe.compute.tasks`` and
+:mod:`haihe.programme.services.funding`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from uuid import UUID, uuid5
 
 from django.db.models import QuerySet
 
-from haihe.compute.domain import Subsidy
 from haihe.compute.models import Contract
 from haihe.compute.services.contracts import find_contract
 from haihe.compute.services.own import listed_organisations
@@ -215,7 +215,7 @@ def apply_for_voucher(
     declared = sorted(set(declared))
     with unit_of_work():
         # Of two applications at once on one contract the second is judged after the first.
-        Scheme.objects.select_for_update().get(pk=scheme.pk)
+        _lock(scheme)
         Contract.objects.select_for_update().get(pk=agreed.pk)
         check = check_application(
             principal, slug, contract=contract, amount_micro=amount_micro, declared=declared
@@ -259,7 +259,7 @@ def approve_voucher(principal: Principal, number: str, *, note: str = "") -> Vou
     voucher = find_voucher(principal, number)
     authorize(principal, "voucher.review", voucher.resource())
     with unit_of_work():
-        scheme = Scheme.objects.select_for_update().get(pk=voucher.scheme_id)
+        scheme = _lock(voucher.scheme)
         _check_state(voucher, Voucher.State.APPLIED)
         facts = _facts(
             scheme,
@@ -362,38 +362,17 @@ def find_voucher(principal: Principal, number: str) -> Voucher:
     return voucher
 
 
-# --- redeem --------------------------------------------------------------------------------------
-
-
-class VoucherFunding:
-    """Fills compute's socket: what a voucher on a contract may pay."""
-
-    def subsidy(self, contract_id: UUID, *, at: datetime) -> tuple[Subsidy | None, str]:
-        """The voucher's ratio and what is left of it, or why there is none."""
-        voucher = (
-            Voucher.objects.select_related("scheme")
-            .filter(contract_id=contract_id, state=Voucher.State.RESERVED)
-            .first()
-        )
-        if voucher is None:
-            return None, "the contract has no reserved voucher: the firm pays all"
-        account = voucher_account(voucher)
-        ratio = voucher.scheme.rules.ratio_percent
-        why = (
-            f"voucher {voucher.number} pays {ratio} %, "
-            f"{format_micro(free_micro(account))} are left of it"
-        )
-        subsidy = Subsidy(
-            voucher.number, str(account.pk), voucher.scheme.asset, ratio, free_micro(account)
-        )
-        return subsidy, why
-
-
 # --- helpers -------------------------------------------------------------------------------------
 
 
 def _anything() -> Resource:
     return Resource("Scheme")
+
+
+def _lock(scheme: Scheme) -> Scheme:
+    """The scheme, and with it all others under its rules: the cap of a firm counts over them."""
+    same_rules = Scheme.objects.under_rules(scheme.rules.slug).select_for_update().order_by("pk")
+    return next(row for row in same_rules if row.pk == scheme.pk)
 
 
 def _facts(
@@ -417,12 +396,15 @@ def _facts(
         closes_on=scheme.closes_on,
         amount_micro=amount_micro,
         applicant_kind=buyer.kind,
+        contract_micro=contract.amount_micro,
         eligible_micro=contract.eligible_micro,
         contract_signed_on=contract.signed_on,
         contract_begins_on=contract.begins_on,
         contract_ends_on=contract.ends_on,
         other_vouchers=tuple(others.values_list("number", flat=True)),
-        granted_this_year_micro=Voucher.objects.filter(scheme=scheme).granted_in(buyer, year),
+        granted_this_year_micro=Voucher.objects.under_rules(scheme.rules.slug).granted_in(
+            buyer, year
+        ),
         pool_micro=free_micro(scheme_account(scheme, POOL)),
         relation=relation_between(
             buyer.pk,

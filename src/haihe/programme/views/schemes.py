@@ -82,6 +82,7 @@ def scheme(request: Request, slug: str) -> HttpResponse:
         "rules_status": labels.source_status(found.rules.status),
         "conditions": labels.clause_rows(found.rules.conditions),
         "declarations": labels.clause_rows(found.rules.declarations),
+        "remarks": labels.clause_rows(found.rules.remarks),
         "balance": scheme_balance(found),
         "manages": manages,
         "pays": is_allowed(request.principal, "voucher.pay", found.resource()),
