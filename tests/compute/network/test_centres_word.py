@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from haihe.compute.agent.journal import Stage
 from haihe.compute.domain import EndReason, JobState, Usage, price_usage, round_lines, total_micro
 from haihe.compute.models import Agent, Attempt, Job, Pool, Settlement, UsageRecord
 from haihe.compute.services import accounts, agents
@@ -112,6 +113,22 @@ def test_who_lost_their_account_gets_nothing_started_there(play: Play) -> None:
     assert play.sites[first].scheduler.runs == {}
     assert again(job).state == JobState.SUCCEEDED
     assert "account" in job.attempts.get(number=1).message
+
+
+def test_a_ray_pool_is_not_offered_to_whom_it_would_refuse(play: Play) -> None:
+    Pool.objects.filter(centre__slug="east").update(backend=Pool.Backend.RAY)
+    person = Person.objects.get(pk=play.firm.member.person_id)
+    accounts.set_account(play.seller.manager, "east", email=person.email, user="ann")
+    assert [play.submit().pool.centre.slug for _ in range(2)] == ["west", "west"]
+    accounts.drop_account(play.seller.manager, "east", email=person.email)
+    assert play.submit().pool.centre.slug == "east"
+
+
+def test_a_centre_is_told_the_pools_partition(play: Play) -> None:
+    Pool.objects.update(partition="long")
+    job, _ = play.running()
+    [kept] = play.at(job).agent.journal.kept(Stage.STARTED)  # type: ignore[union-attr]
+    assert kept.order.partition == "long"
 
 
 # --- times ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -77,3 +77,13 @@ def test_one_persons_limit_puts_off_their_jobs_and_nobody_elses(tmp_path: Path) 
     transport.full = ()
     assert backend.submit(orders) == Submitted()
     assert [one.account for one in transport.taken] == ["firm", "lab"], "each was taken once"
+
+
+@pytest.mark.parametrize(("own", "used"), [("", "long"), ("gpu", "gpu")])
+def test_the_operators_partition_comes_before_the_platforms(
+    tmp_path: Path, own: str, used: str
+) -> None:
+    transport = Full()
+    wanted = replace(order(tmp_path, "a"), partition="long")
+    pool(transport, default_user=OWN, partition=own).submit([wanted])
+    assert [one.partition for one in transport.taken] == [used]

@@ -91,6 +91,7 @@ class Order(Message):
     job_id: UUID
     number: int
     pool: str
+    partition: Annotated[str, Field(max_length=80)] = ""
     name: str
     command: list[str]
     environment: dict[str, str]

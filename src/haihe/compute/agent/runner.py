@@ -382,7 +382,7 @@ class Agent:
         plain = order.model_dump(
             include={
                 "name", "cpu_milli", "cpu_limit_s", "memory_bytes", "wall_s", "output_bytes",
-                "gpu_milli", "gpu_model", "nodes",
+                "gpu_milli", "gpu_model", "nodes", "partition",
             }
         )  # fmt: skip
         return WorkOrder(

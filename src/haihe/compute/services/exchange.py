@@ -271,6 +271,7 @@ def _order(attempt: Attempt, account: PersonAccount | None) -> Order:
         job_id=job.pk,
         number=attempt.number,
         pool=attempt.pool.slug,
+        partition=attempt.pool.partition,
         name=spec.name,
         command=list(spec.command),
         environment=dict(spec.environment),

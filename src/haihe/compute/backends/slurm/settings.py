@@ -17,7 +17,10 @@ from haihe.compute.backends.slurm.rest import RestTransport
 class SlurmSettings(BaseModel, extra="forbid", frozen=True):
     """The fields of ``[pools.NAME]`` with ``backend = "slurm"``."""
 
-    partition: str = Field("", description="The partition; empty means the cluster's default.")
+    partition: str = Field(
+        "",
+        description="The partition; empty: as the platform has it, or the cluster's default.",
+    )
     account: str = Field("", description="Slurm's account for people without one of their own.")
     qos: str = Field("", description="The quality of service for people without one of their own.")
     default_user: str = Field(
