@@ -12,7 +12,7 @@ from haihe.compute.domain import EndReason, JobState, Usage, price_usage, round_
 from haihe.compute.models import Agent, Attempt, Job, Pool, Settlement, UsageRecord
 from haihe.compute.services import accounts, agents
 from haihe.compute.services.dispatch import plan_round
-from haihe.compute.services.network import PoolState, look_at_network
+from haihe.compute.services.network import PoolState, look_at_network, pool_history
 from haihe.evidence import services as evidence
 from haihe.parties.models import Person
 from haihe.policy.domain import ANONYMOUS, system_principal
@@ -171,6 +171,19 @@ def test_a_day_without_the_link_loses_and_doubles_nothing(play: Play) -> None:
         assert job.attempts.get().usage.wall_ms == wall_ms
         assert Settlement.objects.filter(job=job).count() == 1
     assert len(site.scheduler.runs) == 3
+
+
+def test_a_day_without_the_link_leaves_no_gap_in_what_was_measured(play: Play) -> None:
+    site, begins = play.sites["east"], play.clock.at
+    for hours in range(1, 25):
+        site.link.down_until = play.clock.at + timedelta(minutes=1)
+        play.go(1, 1)
+        play.go(1, 3_599, away="east") if hours < 24 else play.go(4, 60)
+    shown = pool_history(ANONYMOUS, "east/pool", last=timedelta(days=2))["nodes_up"]
+    hours = {round((point.at - begins).total_seconds() / 3_600) for point in shown}
+    assert hours >= set(range(23))
+    assert {point.mean for point in shown} == {1.0}
+    assert site.agent.journal.earlier(500, play.clock.at) == []  # type: ignore[union-attr]
 
 
 def test_use_that_is_told_after_the_end_is_evidence_and_changes_no_bill(play: Play) -> None:

@@ -82,7 +82,7 @@ def hear(agent_id: UUID, said: Exchange) -> Answer:
             if report.number > agent.reported:
                 _apply(agent, report, behind)
                 agent.reported = report.number
-        keep_pool_reports(agent.centre, said.pools, said.faults)
+        keep_pool_reports(agent.centre, said.pools, said.faults, said.earlier)
         go, revoked = _claim(agent, said.accepted)
         mine = list(
             Attempt.objects.unfinished()
