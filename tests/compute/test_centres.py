@@ -8,7 +8,9 @@ import pytest
 
 from haihe.compute.domain import Capacity
 from haihe.compute.errors import NotVerified, Taken
+from haihe.compute.models import Pool
 from haihe.compute.services import centres
+from haihe.compute.services.network import look_at_network
 from haihe.compute.services.own import organisations_for
 from haihe.compute.tasks import Dispatcher
 from haihe.kernel.errors import InvalidField, MissingRecord
@@ -142,3 +144,19 @@ def test_who_manages_nothing_is_told_before_filling_in_a_form(operator: Side) ->
         operators(operator.member)
     with pytest.raises(NotSignedIn):
         operators(ANONYMOUS)
+
+
+def test_a_card_that_the_table_lacks_counts_as_its_operator_says(operator: Side) -> None:
+    def create(slug: str, model: str, **card: int) -> Pool:
+        return centres.create_pool(
+            operator.manager, "north", slug=slug, cpu_milli=1_000, memory_bytes=GIB,
+            gpu_milli=2_000, gpu_model=model, **card,
+        )  # fmt: skip
+
+    for card in ({}, {"card_tflops": 0}, {"card_tflops": 10**6}):
+        with pytest.raises(InvalidField):
+            create("new", "BW1000", **card)
+    pool = create("new", "BW1000", card_tflops=624, card_watts=500)
+    [north] = look_at_network(ANONYMOUS).centres
+    assert {str(one.pool): one.cards for one in north.pools}[str(pool)] == 4.0
+    assert create("old", "NVIDIA A100-SXM4-80GB").card.tflops == 312

@@ -38,6 +38,7 @@ TERMS: Mapping[str, Label] = {
 THERE = (
     gettext_noop("no allocation today"),
     gettext_noop("starts a job on one node only"),
+    gettext_noop("runs all jobs as one user, and the person has an account of their own there"),
     gettext_noop("the allocation would be exceeded"),
     gettext_noop("{0} needed, {1} there"),
     gettext_noop("{0} needed, {1} left in the contract"),

@@ -115,6 +115,9 @@ QUOTE_REASONS = (
     gettext_noop("{0}: is not of the contract's provider"),
     gettext_noop("{0}: no allocation today"),
     gettext_noop("{0}: starts a job on one node only"),
+    gettext_noop(
+        "{0}: runs all jobs as one user, and the person has an account of their own there"
+    ),
     gettext_noop("{0}: the allocation would be exceeded"),
     gettext_noop("{0}: {1} needed, {2} there"),
     gettext_noop("{0}: {1} needed, {2} left in the contract"),

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from haihe.compute.agent.journal import Stage
 from haihe.compute.domain import EndReason, JobState, Usage, price_usage, round_lines, total_micro
 from haihe.compute.models import Agent, Attempt, Job, Pool, Settlement, UsageRecord
 from haihe.compute.services import accounts, agents
 from haihe.compute.services.dispatch import plan_round
-from haihe.compute.services.network import PoolState, look_at_network
+from haihe.compute.services.network import PoolState, look_at_network, pool_history
 from haihe.evidence import services as evidence
 from haihe.parties.models import Person
 from haihe.policy.domain import ANONYMOUS, system_principal
@@ -114,6 +115,22 @@ def test_who_lost_their_account_gets_nothing_started_there(play: Play) -> None:
     assert "account" in job.attempts.get(number=1).message
 
 
+def test_a_ray_pool_is_not_offered_to_whom_it_would_refuse(play: Play) -> None:
+    Pool.objects.filter(centre__slug="east").update(backend=Pool.Backend.RAY)
+    person = Person.objects.get(pk=play.firm.member.person_id)
+    accounts.set_account(play.seller.manager, "east", email=person.email, user="ann")
+    assert [play.submit().pool.centre.slug for _ in range(2)] == ["west", "west"]
+    accounts.drop_account(play.seller.manager, "east", email=person.email)
+    assert play.submit().pool.centre.slug == "east"
+
+
+def test_a_centre_is_told_the_pools_partition(play: Play) -> None:
+    Pool.objects.update(partition="long")
+    job, _ = play.running()
+    [kept] = play.at(job).agent.journal.kept(Stage.STARTED)  # type: ignore[union-attr]
+    assert kept.order.partition == "long"
+
+
 # --- times ---------------------------------------------------------------------------------------
 
 
@@ -154,6 +171,19 @@ def test_a_day_without_the_link_loses_and_doubles_nothing(play: Play) -> None:
         assert job.attempts.get().usage.wall_ms == wall_ms
         assert Settlement.objects.filter(job=job).count() == 1
     assert len(site.scheduler.runs) == 3
+
+
+def test_a_day_without_the_link_leaves_no_gap_in_what_was_measured(play: Play) -> None:
+    site, begins = play.sites["east"], play.clock.at
+    for hours in range(1, 25):
+        site.link.down_until = play.clock.at + timedelta(minutes=1)
+        play.go(1, 1)
+        play.go(1, 3_599, away="east") if hours < 24 else play.go(4, 60)
+    shown = pool_history(ANONYMOUS, "east/pool", last=timedelta(days=2))["nodes_up"]
+    hours = {round((point.at - begins).total_seconds() / 3_600) for point in shown}
+    assert hours >= set(range(23))
+    assert {point.mean for point in shown} == {1.0}
+    assert site.agent.journal.earlier(500, play.clock.at) == []  # type: ignore[union-attr]
 
 
 def test_use_that_is_told_after_the_end_is_evidence_and_changes_no_bill(play: Play) -> None:

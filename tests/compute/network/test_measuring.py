@@ -122,6 +122,7 @@ def test_an_answer_that_is_too_long_or_no_exposition_leaves_its_figures_out(
     [
         {"watts": float("nan")},
         {"watts": float("inf")},
+        {"watts": 5e300},
         {"cpu": 1.0},
         {"running": 1.0},
         {"a b": 1.0},

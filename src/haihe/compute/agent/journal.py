@@ -7,17 +7,26 @@ one agent of this machine; a second one on the same folder is refused.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from haihe.compute.agent.messages import Order, Report
+from haihe.compute.agent.messages import (
+    EARLIER_S,
+    Order,
+    PoolItem,
+    Report,
+    SampleItem,
+    metrics_of,
+)
 from haihe.compute.errors import AgentRunsAlready, BadAgentConfig
 from haihe.kernel.clock import now
 from haihe.kernel.crash import crash_point
@@ -33,6 +42,12 @@ CREATE TABLE IF NOT EXISTS orders (
     is_cancelled INTEGER NOT NULL DEFAULT 0,
     last_word TEXT NOT NULL DEFAULT '',
     log_offset INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS samples (
+    minute INTEGER NOT NULL,
+    pool TEXT NOT NULL,
+    content TEXT NOT NULL,
+    PRIMARY KEY (minute, pool)
 );
 CREATE TABLE IF NOT EXISTS reports (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -194,6 +209,42 @@ class Journal:
     def known(self) -> list[UUID]:
         """All attempts in the journal."""
         return [UUID(row[0]) for row in self._db.execute("SELECT attempt_id FROM orders")]
+
+    # --- samples ---
+
+    def keep_samples(self, items: Iterable[PoolItem], at: datetime) -> None:
+        """Keep what was measured for a platform that is away: of each minute the first word."""
+        minute = int(at.timestamp()) // 60
+        rows = [(minute, item.pool, json.dumps(metrics_of(item))) for item in items]
+        if rows:
+            with self.all_or_nothing():
+                self._db.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?)", rows)
+                self._db.execute(
+                    "DELETE FROM samples WHERE minute <= ?", (minute - EARLIER_S // 60,)
+                )
+
+    def earlier(self, limit: int, at: datetime) -> list[SampleItem]:
+        """The oldest samples that are kept, with their ages."""
+        rows = self._db.execute(
+            "SELECT minute, pool, content FROM samples WHERE minute > ? ORDER BY minute, pool "
+            "LIMIT ?",
+            (at.timestamp() // 60 - EARLIER_S // 60, limit),
+        )
+        return [
+            SampleItem(
+                pool=pool,
+                age_s=max(0.0, at.timestamp() - minute * 60),
+                metrics=json.loads(content),
+            )
+            for minute, pool, content in rows
+        ]
+
+    def drop_samples(self, items: Iterable[SampleItem], at: datetime) -> None:
+        """Forget samples that the platform has; ``at`` is when their ages were told."""
+        rows = [(round((at.timestamp() - item.age_s) / 60), item.pool) for item in items]
+        if rows:
+            with self.all_or_nothing():
+                self._db.executemany("DELETE FROM samples WHERE minute = ? AND pool = ?", rows)
 
     # --- reports ---
 

@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from haihe.compute.domain import EndReason, Usage
 
@@ -29,11 +29,14 @@ LIST_LIMIT = 500
 NODE_LIMIT = 10_000
 LOG_PIECE_CHARS = 65_536
 MOST = 2**53 - 1
+EARLIER_S = 7 * 86_400  # samples are kept for a platform that is away for so long
 # What the platform works out of a report itself.
 RESERVED = frozenset({"cpu", "gpu", "memory", "nodes_up", "pending", "running"})
 
 Word = Annotated[str, Field(max_length=400)]
 Natural = Annotated[int, Field(ge=0, lt=2**63)]
+# Sums of many such stay numbers; no figure of a pool is larger.
+Figure = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 
 
 def _measured(name: str) -> str:
@@ -91,6 +94,7 @@ class Order(Message):
     job_id: UUID
     number: int
     pool: str
+    partition: Annotated[str, Field(max_length=80)] = ""
     name: str
     command: list[str]
     environment: dict[str, str]
@@ -176,7 +180,15 @@ class PoolItem(Message):
     nodes: Annotated[list[NodeItem], Field(max_length=NODE_LIMIT)]
     pending: Natural
     running: Natural
-    metrics: Annotated[dict[Metric, FiniteFloat], Field(max_length=64)] = {}
+    metrics: Annotated[dict[Metric, Figure], Field(max_length=64)] = {}
+
+
+class SampleItem(Message):
+    """What was measured of a pool ``age_s`` ago, while the platform could not be reached."""
+
+    pool: Word
+    age_s: Annotated[float, Field(ge=0, le=EARLIER_S)]
+    metrics: Annotated[dict[Annotated[str, Field(max_length=40)], Figure], Field(max_length=80)]
 
 
 class PoolFault(Message):
@@ -203,6 +215,7 @@ class Exchange(Message):
     reports: Annotated[list[Report], Field(max_length=LIST_LIMIT)] = []
     logs: Annotated[list[LogPiece], Field(max_length=LIST_LIMIT)] = []
     pools: Annotated[list[PoolItem], Field(max_length=100)] = []
+    earlier: Annotated[list[SampleItem], Field(max_length=LIST_LIMIT)] = []
     faults: Annotated[list[PoolFault], Field(max_length=100)] = []
 
 
@@ -222,3 +235,19 @@ class Answer(Message):
     cancel: list[UUID] = []
     forgotten: list[Order] = []
     pools: list[str] = []
+
+
+def metrics_of(item: PoolItem) -> dict[str, float]:
+    """The metrics of a report: shares in 0..1, counts, and what the agent measured besides."""
+    cpu = sum(node.cpu_milli for node in item.nodes)
+    memory = sum(node.memory_bytes for node in item.nodes)
+    gpu = sum(node.gpus for node in item.nodes) * 1_000
+    return {
+        "cpu": sum(node.used_cpu_milli for node in item.nodes) / cpu if cpu else 0.0,
+        "memory": sum(node.used_memory_bytes for node in item.nodes) / memory if memory else 0.0,
+        "gpu": sum(node.used_gpu_milli for node in item.nodes) / gpu if gpu else 0.0,
+        "nodes_up": float(sum(node.condition == "up" for node in item.nodes)),
+        "pending": float(item.pending),
+        "running": float(item.running),
+        **item.metrics,
+    }

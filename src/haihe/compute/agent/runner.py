@@ -101,7 +101,11 @@ class Agent:
     def talk(self) -> int:
         """One exchange: pass on what is new, keep what is heard."""
         said = self._say()
-        answer = self.link.exchange(said)
+        try:
+            answer = self.link.exchange(said)
+        except LinkDown:
+            self.journal.keep_samples(said.pools, said.sent_at)
+            raise
         crash_point("agent.heard")
         if self.epoch != answer.epoch:
             self.epoch, self._number = answer.epoch, 0
@@ -113,6 +117,7 @@ class Agent:
             self.journal.drop(answer.revoked)
             self.journal.advance(answer.go, Stage.ACCEPTED, Stage.READY)
             self.journal.mark_cancelled(answer.cancel)
+            self.journal.drop_samples(said.earlier, said.sent_at)
             for piece in said.logs:
                 self.journal.note_log(piece.attempt_id, piece.offset + len(piece.content))
         for kept in done:
@@ -121,17 +126,18 @@ class Agent:
 
     def _say(self) -> Exchange:
         self._number = self._number + 1 if self.epoch else self.journal.next_start()
-        pools = [] if self.epoch == 0 else self._pool_items()
+        pools, at = self._pool_items(), now()
         return Exchange(
             version=__version__,
             epoch=self.epoch,
             number=self._number,
-            sent_at=now(),
+            sent_at=at,
             accepted=[k.order.attempt_id for k in self.journal.kept(Stage.ACCEPTED)][:LIST_LIMIT],
             held=self.journal.known() if self.epoch == 0 else None,
             reports=self.journal.unheard(LIST_LIMIT),
             logs=[] if self.link.shares_files else self._log_pieces(),
             pools=pools,
+            earlier=self.journal.earlier(LIST_LIMIT, at),
             faults=[PoolFault(pool=pool, fault=why) for pool, why in self._wrong().items()],
         )
 
@@ -382,7 +388,7 @@ class Agent:
         plain = order.model_dump(
             include={
                 "name", "cpu_milli", "cpu_limit_s", "memory_bytes", "wall_s", "output_bytes",
-                "gpu_milli", "gpu_model", "nodes",
+                "gpu_milli", "gpu_model", "nodes", "partition",
             }
         )  # fmt: skip
         return WorkOrder(

@@ -103,6 +103,10 @@ class PoolIn(Schema):
     memory_bytes: Whole
     gpu_milli: Whole = 0
     gpu_model: str = Field("", max_length=80)
+    card_tflops: Whole | None = Field(
+        None, description="One card's peak, dense half precision, if the table lacks its model."
+    )
+    card_watts: Whole | None = Field(None, description="One card's board power.")
     terms: PoolTermsSchema = Field(default_factory=lambda: PoolTermsSchema.model_validate({}))
 
 

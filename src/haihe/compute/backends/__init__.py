@@ -75,7 +75,7 @@ class WorkOrder:
 
     ``cpu_milli``, ``memory_bytes`` and ``gpu_milli`` are needed on each of ``nodes`` nodes, which
     all start together. ``seats`` are given by Haihe where it packs the pool itself; a scheduler
-    finds its own.
+    finds its own. ``partition`` is the part of a scheduler that the pool is, where it has such.
     """
 
     attempt_id: str
@@ -93,6 +93,7 @@ class WorkOrder:
     gpu_model: str = ""
     nodes: int = 1
     seats: Sequence[Seat] = ()
+    partition: str = ""
     account: Account | None = None
     element: ArrayElement | None = None
 

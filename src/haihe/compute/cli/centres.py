@@ -139,6 +139,11 @@ def create_pool(
     memory_gib: Annotated[int, typer.Option(help="Memory in GiB.")],
     gpu: Annotated[float, typer.Option(help="GPUs, in steps of 0.001.")] = 0,
     gpu_model: str = "",
+    card_tflops: Annotated[
+        int | None,
+        typer.Option(help="One card's peak, dense half precision, if the table lacks its model."),
+    ] = None,
+    card_watts: Annotated[int | None, typer.Option(help="One card's board power.")] = None,
     backend: Backend = None,
     partition: Partition = None,
     software: Software = None,
@@ -181,6 +186,8 @@ def create_pool(
         memory_bytes=memory_gib * GIB,
         gpu_milli=gpu_milli,
         gpu_model=gpu_model,
+        card_tflops=card_tflops,
+        card_watts=card_watts,
         terms=terms,
     )
     [card] = services.pool_cards(principal, [created])

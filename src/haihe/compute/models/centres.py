@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar, Self
 
@@ -10,6 +11,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from haihe.compute.domain import Capacity, Price
+from haihe.compute.domain.accelerators import Accelerator, accelerator_of
 from haihe.kernel.ids import SLUG_LENGTH
 from haihe.kernel.models import Entity
 from haihe.parties.models import Organisation, Person
@@ -62,6 +64,10 @@ class Pool(Entity):
     memory_bytes = models.PositiveBigIntegerField()
     gpu_milli = models.PositiveBigIntegerField(default=0)
     gpu_model = models.CharField(max_length=80, blank=True)
+    card_tflops = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of one card, where the table does not have its model."
+    )
+    card_watts = models.PositiveIntegerField(null=True, blank=True)
     software = models.JSONField(default=list)
     watts_idle = models.PositiveIntegerField(null=True, blank=True)
     watts_busy = models.PositiveIntegerField(null=True, blank=True)
@@ -93,14 +99,28 @@ class Pool(Entity):
         return Capacity(self.cpu_milli, self.memory_bytes, self.gpu_milli)
 
     @property
+    def card(self) -> Accelerator:
+        """The pool's accelerator: from the table, or as its operator says."""
+        card = accelerator_of(self.gpu_model)
+        if self.card_tflops is None:
+            return card
+        return replace(card, tflops=self.card_tflops, watts=self.card_watts or 0)
+
+    @property
     def is_packed_here(self) -> bool:
         """Whether Haihe itself decides which node an attempt runs on, and not a scheduler."""
         return self.backend == Pool.Backend.LOCAL
 
-    def backend_reason(self, nodes: int) -> str:
-        """What the kind of back-end cannot start, whatever its size; empty, if it can."""
-        is_alone = self.backend == Pool.Backend.RAY and nodes > 1
-        return "starts a job on one node only" if is_alone else ""
+    def backend_reason(self, nodes: int, *, has_account: bool) -> str:
+        """What the kind of back-end cannot start, whatever its size; empty, if it can.
+
+        ``has_account`` says that the person is known at the centre by a name of their own.
+        """
+        if self.backend != Pool.Backend.RAY:
+            return ""
+        if has_account:
+            return "runs all jobs as one user, and the person has an account of their own there"
+        return "starts a job on one node only" if nodes > 1 else ""
 
 
 class OfferQuerySet(models.QuerySet["Offer"]):

@@ -12,6 +12,7 @@ from django.db import IntegrityError
 from django.db.models import Prefetch, QuerySet
 
 from haihe.compute.domain import Capacity
+from haihe.compute.domain.accelerators import is_known
 from haihe.compute.domain.terms import CentreTerms, PoolTerms
 from haihe.compute.errors import NotVerified, Taken
 from haihe.compute.models import Centre, Offer, Pool, Reservation
@@ -29,6 +30,7 @@ from haihe.policy.services import authorize
 
 NAME_LENGTH = 200
 GPU_MODEL_LENGTH = 80
+CARD_LIMIT = 100_000
 CAPACITY_LIMIT = 1_000_000_000_000_000
 UNSAID_OF_CENTRE, UNSAID_OF_POOL = CentreTerms(), PoolTerms()
 
@@ -81,9 +83,15 @@ def create_pool(
     memory_bytes: int,
     gpu_milli: int = 0,
     gpu_model: str = "",
+    card_tflops: int | None = None,
+    card_watts: int | None = None,
     terms: PoolTerms = UNSAID_OF_POOL,
 ) -> Pool:
-    """Add a pool to a centre; until an agent joins, the platform's own process speaks for it."""
+    """Add a pool to a centre; until an agent joins, the platform's own process speaks for it.
+
+    ``card_tflops`` and ``card_watts`` are one card's peak dense half precision and board power, for
+    a model that the platform's table does not have.
+    """
     centre = find_centre(principal, centre_slug)
     authorize(principal, "centre.update", centre.resource())
     check_slug(slug, field="slug")
@@ -91,6 +99,8 @@ def create_pool(
     if len(gpu_model) > GPU_MODEL_LENGTH:
         rule = f"give at most {GPU_MODEL_LENGTH} characters"
         raise InvalidField(field="gpu_model", value=gpu_model[:40], rule=rule)
+    if gpu_milli:
+        _check_card(gpu_model, card_tflops, card_watts)
     _check_terms(terms)
     with unit_of_work():
         try:
@@ -102,6 +112,8 @@ def create_pool(
                 memory_bytes=memory_bytes,
                 gpu_milli=gpu_milli,
                 gpu_model=gpu_model,
+                card_tflops=card_tflops,
+                card_watts=card_watts,
             )
         except IntegrityError:
             raise Taken(kind="pool", name=f"{centre_slug}/{slug}") from None
@@ -240,6 +252,22 @@ def _check_capacity(capacity: Capacity) -> None:
         if not least <= value <= CAPACITY_LIMIT:
             rule = f"give a whole number {least} to {CAPACITY_LIMIT}"
             raise InvalidField(field=field, value=value, rule=rule)
+
+
+def _check_card(model: str, tflops: int | None, watts: int | None) -> None:
+    """Refuse a card whose peak nobody knows: it would count as nothing in every sum."""
+    for field, value in (("card_tflops", tflops), ("card_watts", watts)):
+        if value is not None and not 1 <= value <= CARD_LIMIT:
+            raise InvalidField(
+                field=field, value=value, rule=f"give a whole number 1 to {CARD_LIMIT}"
+            )
+    if model and tflops is None and not is_known(model):
+        raise InvalidField(
+            field="gpu_model",
+            value=model,
+            rule="the table of cards does not have it: give its peak too, as card_tflops (dense, "
+            "half precision), and card_watts",
+        )
 
 
 def _check_terms(terms: PoolTerms) -> None:

@@ -82,7 +82,7 @@ def hear(agent_id: UUID, said: Exchange) -> Answer:
             if report.number > agent.reported:
                 _apply(agent, report, behind)
                 agent.reported = report.number
-        keep_pool_reports(agent.centre, said.pools, said.faults)
+        keep_pool_reports(agent.centre, said.pools, said.faults, said.earlier)
         go, revoked = _claim(agent, said.accepted)
         mine = list(
             Attempt.objects.unfinished()
@@ -271,6 +271,7 @@ def _order(attempt: Attempt, account: PersonAccount | None) -> Order:
         job_id=job.pk,
         number=attempt.number,
         pool=attempt.pool.slug,
+        partition=attempt.pool.partition,
         name=spec.name,
         command=list(spec.command),
         environment=dict(spec.environment),

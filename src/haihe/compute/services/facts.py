@@ -22,7 +22,6 @@ from haihe.compute.domain import (
     JobSpec,
     need_of,
 )
-from haihe.compute.domain.accelerators import accelerator_of
 from haihe.compute.domain.choice import PoolFacts, Wish
 from haihe.compute.models import Agent, Attempt, MaintenanceWindow, Node, Pool, Reservation
 from haihe.compute.services.embedded import EMBEDDED
@@ -148,7 +147,7 @@ def energy_wh(spec: JobSpec, pool: Pool) -> float | None:
     """What a job may draw at most: its cards at board power, and its share of the pool's rest."""
     hours = spec.wall_s / 3_600
     need = need_of(spec)
-    cards = accelerator_of(pool.gpu_model).watts * need.gpu_milli / 1_000
+    cards = pool.card.watts * need.gpu_milli / 1_000
     if pool.watts_busy is None:
         return round(hours * cards, 3) if cards else None
     share = max(

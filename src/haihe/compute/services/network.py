@@ -88,7 +88,7 @@ class PoolCondition:
     @property
     def cards(self) -> float:
         """Accelerators, each counted as the part of one A100 that its peak is."""
-        return float(card_hours(self.pool.gpu_milli * HOUR_MS, self.pool.gpu_model))
+        return float(card_hours(self.pool.gpu_milli * HOUR_MS, self.pool.card))
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ class _Bidder:
             free=seen.free,
             largest=pool.capacity,
             fitting_nodes=1,
-            backend_reason=pool.backend_reason(wish.nodes),
+            backend_reason=pool.backend_reason(wish.nodes, has_account=pool.centre_id in accounts),
             gpu_model=pool.gpu_model,
             software=tuple(pool.software),
             has_account=not pool.needs_account or pool.centre_id in accounts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from haihe.compute.agent.messages import PoolFault, PoolItem
+from haihe.compute.agent.messages import PoolFault, PoolItem, SampleItem, metrics_of
 from haihe.compute.domain.telemetry import KEPT, SPAN_S, Point, condense, span_of
 from haihe.compute.models import Centre, Node, Pool, Sample
 from haihe.kernel.clock import now
@@ -24,9 +24,17 @@ _NODE_FIELDS = (
 
 
 def keep_pool_reports(
-    centre: Centre, items: Iterable[PoolItem], faults: Iterable[PoolFault]
+    centre: Centre,
+    items: Iterable[PoolItem],
+    faults: Iterable[PoolFault],
+    earlier: Iterable[SampleItem] = (),
 ) -> None:
-    """In the open unit of work: the present state of nodes, and a sample of each metric."""
+    """In the open unit of work: the present state of nodes, and a sample of each metric.
+
+    ``earlier`` are samples of a time when the agent could not reach the platform: each belongs to
+    the minute that its age says, and changes nothing of the present.
+    """
+    _keep_earlier(centre, earlier)
     told = {item.pool: item for item in items}
     wrong = {fault.pool: fault.fault for fault in faults}
     if not told and not wrong:
@@ -39,28 +47,12 @@ def keep_pool_reports(
         item = told.get(pool.slug)
         if item is not None:
             _keep_nodes(pool, item)
-            _keep_samples(pool, metrics_of(item))
+            _keep_samples(pool, metrics_of(item), now() - timedelta(seconds=item.age_s))
             pool.version, pool.reported_at = item.version, now() - timedelta(seconds=item.age_s)
             pool.pending, pool.running = item.pending, item.running
         if item is not None or pool.fault != fault:
             pool.fault = fault
             pool.save(update_fields=["fault", "version", "reported_at", "pending", "running"])
-
-
-def metrics_of(item: PoolItem) -> dict[str, float]:
-    """The metrics of a report: shares in 0..1, counts, and what the agent measured besides."""
-    cpu = sum(node.cpu_milli for node in item.nodes)
-    memory = sum(node.memory_bytes for node in item.nodes)
-    gpu = sum(node.gpus for node in item.nodes) * 1_000
-    return {
-        "cpu": sum(node.used_cpu_milli for node in item.nodes) / cpu if cpu else 0.0,
-        "memory": sum(node.used_memory_bytes for node in item.nodes) / memory if memory else 0.0,
-        "gpu": sum(node.used_gpu_milli for node in item.nodes) / gpu if gpu else 0.0,
-        "nodes_up": float(sum(node.condition == "up" for node in item.nodes)),
-        "pending": float(item.pending),
-        "running": float(item.running),
-        **item.metrics,
-    }
 
 
 def _keep_nodes(pool: Pool, item: PoolItem) -> None:
@@ -74,9 +66,18 @@ def _keep_nodes(pool: Pool, item: PoolItem) -> None:
     pool.nodes.exclude(name__in=[node.name for node in item.nodes]).delete()
 
 
-def _keep_samples(pool: Pool, metrics: dict[str, float]) -> None:
-    """Add to the present minute's samples."""
-    at = span_of(now(), SPAN_S)
+def _keep_earlier(centre: Centre, items: Iterable[SampleItem]) -> None:
+    told = list(items)
+    pools = {pool.slug: pool for pool in Pool.objects.filter(centre=centre)} if told else {}
+    for item in told:
+        if item.pool in pools:
+            at = now() - timedelta(seconds=item.age_s)
+            _keep_samples(pools[item.pool], item.metrics, at)
+
+
+def _keep_samples(pool: Pool, metrics: Mapping[str, float], moment: datetime) -> None:
+    """Add to the samples of the minute in which ``moment`` lies."""
+    at = span_of(moment, SPAN_S)
     there = {
         sample.metric: sample for sample in Sample.objects.filter(pool=pool, span_s=SPAN_S, at=at)
     }

@@ -263,7 +263,7 @@ class SlurmBackend:
             nodes=first.nodes,
             gres=gres,
             array=len(group) if is_array else 0,
-            partition=self.partition,
+            partition=self.partition or first.partition,
             account=(account.account if account else "") or self.account,
             qos=(account.qos if account else "") or self.qos,
             user=account.user if account else "",
@@ -454,6 +454,7 @@ def _together(orders: Sequence[WorkOrder], limit: int) -> list[list[WorkOrder]]:
         key = (
             which, "" if which else order.attempt_id, order.cpu_milli, order.memory_bytes,
             order.gpu_milli, order.gpu_model, order.nodes, order.wall_s, order.account,
+            order.partition,
         )  # fmt: skip
         groups.setdefault(key, []).append(order)
     return [

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from haihe.compute.backends.slurm.backend import ARRAY_LIMIT, SlurmBackend
 from haihe.compute.backends.slurm.cli import CliTransport
+from haihe.compute.backends.slurm.fallback import FallbackTransport
 from haihe.compute.backends.slurm.records import Transport
 from haihe.compute.backends.slurm.rest import RestTransport
 
@@ -17,7 +18,10 @@ from haihe.compute.backends.slurm.rest import RestTransport
 class SlurmSettings(BaseModel, extra="forbid", frozen=True):
     """The fields of ``[pools.NAME]`` with ``backend = "slurm"``."""
 
-    partition: str = Field("", description="The partition; empty means the cluster's default.")
+    partition: str = Field(
+        "",
+        description="The partition; empty: as the platform has it, or the cluster's default.",
+    )
     account: str = Field("", description="Slurm's account for people without one of their own.")
     qos: str = Field("", description="The quality of service for people without one of their own.")
     default_user: str = Field(
@@ -32,7 +36,10 @@ class SlurmSettings(BaseModel, extra="forbid", frozen=True):
         ARRAY_LIMIT, ge=2, le=100_000, description="Largest array; below MaxArraySize."
     )
     conf: Path | None = Field(None, description="slurm.conf, where the commands need to be told.")
-    rest_url: str = Field("", description="slurmrestd's address; empty means the commands.")
+    rest_url: str = Field(
+        "",
+        description="slurmrestd's address; the commands are used without it, or while it is away.",
+    )
     rest_user: str = Field("root", description="Whom the token is for.")
     token_file: Path | None = Field(None, description="The file with slurmrestd's token.")
 
@@ -59,11 +66,13 @@ def slurm_from(data: Mapping[str, Any], folder: Path) -> SlurmBackend:
 
 
 def _transport(settings: SlurmSettings, folder: Path) -> Transport:
-    if settings.rest_url and settings.token_file is not None:
-        return RestTransport(
-            url=settings.rest_url,
-            user=settings.rest_user,
-            token_file=folder / settings.token_file,
-            search_path=settings.search_path,
-        )
-    return CliTransport(path=settings.search_path, conf=settings.conf)
+    commands = CliTransport(path=settings.search_path, conf=settings.conf)
+    if not settings.rest_url or settings.token_file is None:
+        return commands
+    rest = RestTransport(
+        url=settings.rest_url,
+        user=settings.rest_user,
+        token_file=folder / settings.token_file,
+        search_path=settings.search_path,
+    )
+    return FallbackTransport(rest, commands)
