@@ -182,6 +182,7 @@ def _own_words(check: Check) -> str:
     return with_currency(translated(check.there))
 
 
+_HELD = gettext_noop("%(asked)s needed, %(there)s held")
 _REFUSALS: Mapping[str, Callable[[Check], str]] = {
     "wished": _kept(gettext_noop("is not among the centres that were asked for")),
     "open": _kept(gettext_noop("takes no jobs now")),
@@ -196,8 +197,11 @@ _REFUSALS: Mapping[str, Callable[[Check], str]] = {
     "contract": _kept(gettext_noop("is not of the contract's provider")),
     "price": _kept(gettext_noop("no offer now")),
     "allocation": _own_words,
+    "held": lambda check: with_currency(_(_HELD) % vars(check)),
     "funds": _own_words,
     "maintenance": _maintenance,
     "deadline": _deadline,
     "room": _kept(gettext_noop("no room now")),
+    "pieces": _kept(gettext_noop("its free room is in pieces too small for the job")),
+    "reserved": _kept(gettext_noop("its free room is kept for job %(there)s, which comes first")),
 }

@@ -20,6 +20,7 @@ from typing import Any
 from haihe.compute.domain.accelerators import accepts
 from haihe.compute.domain.prices import Capacity
 from haihe.compute.domain.spec import Objective
+from haihe.kernel.money import format_micro
 
 WEIGHTS: Mapping[str, Mapping[str, float]] = {
     Objective.CHEAPEST: {
@@ -44,7 +45,8 @@ PATIENCE_S = 60.0  # waiting so long counts as little even for the shortest job
 PATIENCE_SHARE = 0.1
 MICRO_CNY = "micro-CNY"  # the unit of prices
 LEAST = ("payable_micro", "energy_wh", "carbon_g")  # what counts against the least there is
-PASSING = frozenset({"room", "deadline"})  # filters that say when, not whether, a pool would do
+FULL = frozenset({"room", "pieces", "reserved"})  # filters that say that others are there
+PASSING = FULL | {"deadline"}  # filters that say when, not whether, a pool would do
 DIGITS = 6  # scores are compared rounded, so that noise of the last bit decides nothing
 
 
@@ -84,7 +86,10 @@ class PoolFacts:
     ``payable_micro`` the part that no voucher pays; None where the pool has no price. Each text in
     ``blocked_inputs`` and in a ``…_reason`` is empty where nothing stands against the pool;
     ``backend_reason`` says what its kind of back-end cannot start, whatever the size of its nodes.
-    ``has_room`` is asked only when a job is to start: a quote leaves it as it is.
+    ``held_micro`` is what is held for a job that is submitted, and no more may it cost.
+    ``has_room``, ``is_in_pieces`` (no node has the room that the pool has in all) and ``kept_for``
+    (the job that what is free is reserved for) are asked only when a job is to start: a quote
+    leaves them as they are.
     """
 
     pool: str
@@ -113,7 +118,10 @@ class PoolFacts:
     energy_wh: float | None = None
     carbon_g: float | None = None
     reliability: float = 1.0
+    held_micro: int | None = None
     has_room: bool = True
+    is_in_pieces: bool = False
+    kept_for: str = ""
 
     @property
     def transfer_s(self) -> float:
@@ -165,7 +173,7 @@ class Verdict:
     @property
     def fits(self) -> bool:
         """Whether nothing but a lack of room keeps the job from there."""
-        return all(check.passed for check in self.checks if check.name != "room")
+        return all(check.passed for check in self.checks if check.name not in FULL)
 
     @property
     def is_scored(self) -> bool:
@@ -277,10 +285,13 @@ def reason_of(pool: str, check: Check) -> str:
         "contract": f"{pool}: is not of the contract's provider",
         "price": f"{pool}: no offer now",
         "allocation": f"{pool}: {check.there}",
+        "held": f"{pool}: {check.asked} needed, {check.there} held",
         "funds": f"{pool}: {check.there}",
         "maintenance": f"{pool}: its maintenance begins before the job could end",
         "deadline": f"{pool}: the job would end after its deadline",
         "room": f"{pool}: no room now",
+        "pieces": f"{pool}: its free room is in pieces too small for the job",
+        "reserved": f"{pool}: its free room is kept for job {check.there}, which comes first",
     }
     return sentences[check.name]
 
@@ -324,6 +335,7 @@ def _checks(wish: Wish, facts: PoolFacts) -> list[Check]:
         Check("contract", facts.is_in_contract),
         Check("price", facts.amount_micro is not None),
         Check("allocation", not facts.allocation_reason, "", facts.allocation_reason),
+        _held_check(facts),
         Check("funds", not facts.funds_reason, "", facts.funds_reason),
         Check(
             "maintenance",
@@ -338,7 +350,17 @@ def _checks(wish: Wish, facts: PoolFacts) -> list[Check]:
             f"{end_s:.0f} s",
         ),
         Check("room", facts.has_room),
+        Check("pieces", not facts.is_in_pieces),
+        Check("reserved", not facts.kept_for, "", facts.kept_for),
     ]
+
+
+def _held_check(facts: PoolFacts) -> Check:
+    """Whether a submitted job may cost no more there than is held for it."""
+    amount, held = facts.amount_micro, facts.held_micro
+    if held is None or amount is None or amount <= held:
+        return Check("held", True)
+    return Check("held", False, format_micro(amount), format_micro(held))
 
 
 def _resource_checks(wish: Wish, facts: PoolFacts) -> list[Check]:

@@ -184,6 +184,25 @@ def plan(
     return decided
 
 
+def in_order(
+    waiting: Iterable[Waiting], *, shares: Mapping[UUID, Resources], whole: Resources
+) -> list[UUID]:
+    """The jobs as a round begins to look at them, by what organisations hold before it.
+
+    What a round gives to one organisation then brings the others forward.
+    """
+    lines = _lines(waiting)
+    ranks = _ranks(lines)
+    held = {line[0]: shares.get(line[0], (0, 0, 0)) for line in lines}
+    keyed = [
+        (_key(line, job, held, whole, ranks), job.job)
+        for line, queue in lines.items()
+        for job in queue
+    ]
+    keyed.sort(key=lambda pair: pair[0][:-1])
+    return [job for _, job in keyed]
+
+
 _Line = tuple[UUID, int, int, bool, float | None]
 _Key = tuple[bool, float, int, int, int, int, _Line]
 _Ranks = tuple[Mapping[tuple[UUID, bool], int], Mapping[_Line, int]]

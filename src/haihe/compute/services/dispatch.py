@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from haihe.compute.domain import AttemptState, JobState
@@ -30,7 +29,7 @@ from haihe.compute.services.holds import move_funds
 from haihe.compute.services.kinds import Kind, give_kind, kind_without, read_kind
 from haihe.compute.services.seats import find_seats
 from haihe.compute.services.settlement import DISPATCHER, lock_job
-from haihe.compute.services.view import View, triple
+from haihe.compute.services.view import QUEUE_LIMIT, View, keep_reservations, shares
 from haihe.compute.services.withdrawals import (
     end_cancelled,
     end_overdue,
@@ -43,7 +42,6 @@ from haihe.kernel.clock import now
 from haihe.kernel.crash import crash_point
 from haihe.kernel.work import unit_of_work
 
-QUEUE_LIMIT = 100_000
 # After so long a job that fits only in pieces is given the room anyway: it gathers until it fits.
 PIECES_PATIENCE = timedelta(hours=1)
 
@@ -58,6 +56,7 @@ def plan_round() -> int:
 def place() -> int:
     """Plan the whole queue and offer what fits to the agents."""
     planned = plan_queue()
+    keep_reservations(planned.reservations() if planned else {})
     return 0 if planned is None else planned.write()
 
 
@@ -85,7 +84,7 @@ def plan_queue() -> Round | None:
             organisation,
             numbers[kind],
             priority,
-            view.is_urgent(kinds[kind], due),
+            view.is_urgent(kinds[kind].wish.wall_s, due),
             rank,
             view.in_s(due),
         )
@@ -99,7 +98,7 @@ def plan_queue() -> Round | None:
         waiting,
         [view.job_class(kinds[key], *choices[key], without=in_pieces[key]) for key in kinds],
         view.states(),
-        shares=_shares(),
+        shares=shares(),
         whole=view.whole(),
     )
     facts = {key: kept for key, (kept, _) in choices.items()}
@@ -122,6 +121,12 @@ class Round:
         """Write the placements that are still possible; how many they were."""
         return sum(self._write(placement) for placement in self.plan.placements)
 
+    def reservations(self) -> Mapping[str, str]:
+        """For which job each pool's next room is kept, by names and ids."""
+        seen = self.view.seen
+        kept = self.plan.reserved.items()
+        return {str(seen[number].pool): str(job) for number, job in kept}
+
     def _write(self, placement: Placement) -> int:
         seen = self.view.seen
         pool = seen[placement.pool].pool
@@ -130,6 +135,7 @@ class Round:
         facts = [replace(fact, has_room=fact.pool in roomy) for fact in self.facts[key]]
         kind = self.kinds[key]
         offer = next(bid.offer_id for bid in kind.bids if bid.pool_id == pool.pk)
+        assert offer is not None, "a pool without a price is given nothing"
         wish = replace(kind.wish, deadline_in_s=self.view.in_s(self.deadlines[placement.job]))
         return _place(placement.job, pool, offer, wish, facts)
 
@@ -204,11 +210,3 @@ def _may_wait(pool: Pool) -> bool:
     """Whether the pool's scheduler may be given one more job to keep in its own queue."""
     waiting = Attempt.objects.filter(pool=pool, state=AttemptState.STARTING).count()
     return waiting < pool.pending_limit
-
-
-def _shares() -> dict[Any, tuple[int, int, int]]:
-    """What each organisation holds now, over all pools."""
-    return {
-        organisation: triple(held)
-        for organisation, held in Reservation.objects.held_by_organisation().items()
-    }

@@ -17,10 +17,11 @@ from django.db.models import Q
 
 from haihe.compute.domain import AttemptState, JobState
 from haihe.compute.domain.choice import Choice, choice_from, reason_of, replay
+from haihe.compute.domain.planning import Waiting, in_order
 from haihe.compute.models import Attempt, Decision, Job
 from haihe.compute.services.jobs import find_job
 from haihe.compute.services.kinds import read_kind
-from haihe.compute.services.view import View
+from haihe.compute.services.view import QUEUE_LIMIT, View, shares
 from haihe.kernel.clock import now
 from haihe.kernel.errors import gettext_noop
 from haihe.policy.domain import Principal
@@ -68,7 +69,7 @@ class Explanation:
     """All that can be said of where a job is.
 
     ``present`` is what a round would find for it now, for a job that waits in the queue, with
-    ``ahead`` as how many jobs that could use the same pools come before it by priority and age.
+    ``ahead`` as how many jobs that are to go to the same pools a round would look at before it.
     """
 
     job: Job
@@ -104,8 +105,9 @@ def explain_job(principal: Principal, job_id: str | UUID) -> Explanation:
     placements = [_placed(row.created_at, row.occasion, vars(row)) for row in decisions]
     present, ahead = None, 0
     if job.state == JobState.QUEUED and job.kind is not None:
-        present = View.of(now()).choice_with_room(read_kind(job.kind))
-        ahead = _ahead_of(job)
+        view = View.of(now())
+        present = view.choice_now(read_kind(job.kind), job.pk)
+        ahead = _ahead_of(job, present, view)
     waits_for, sentence = _why(job, present, ahead)
     return Explanation(job, waits_for, sentence, ahead, quoted, placements, present)
 
@@ -115,7 +117,10 @@ def _why(job: Job, present: Choice | None, ahead: int) -> tuple[Waits, str]:
     if present is not None:
         able = [verdict for verdict in present.verdicts if verdict.fits]
         if able:
-            best = max(able, key=lambda verdict: (verdict.score or 0.0, verdict.pool))
+            best = max(able, key=lambda verdict: verdict.score or 0.0)
+            others = [check for check in best.failed if check.name in ("pieces", "reserved")]
+            if others:
+                return Waits.ROOM, reason_of(best.pool, others[0])
             if not ahead:
                 return Waits.ROOM, NEXT.format(best.pool)
             return Waits.ROOM, IN_LINE.format(ahead, best.pool)
@@ -137,11 +142,23 @@ def _why_starting(attempt: Attempt) -> tuple[Waits, str]:
     return Waits.SCHEDULER, SCHEDULER_HAS.format(attempt.pool)
 
 
-def _ahead_of(job: Job) -> int:
-    """Waiting jobs that may go where this one may, and come before it by priority or age."""
-    pools = {bid.pool_id for bid in read_kind(job.kind).bids} if job.kind else set()
-    before = Q(priority__gt=job.priority) | Q(priority=job.priority, pk__lt=job.pk)
-    return Job.objects.waiting().filter(before, pool__in=pools).count()
+def _ahead_of(job: Job, present: Choice, view: View) -> int:
+    """Waiting jobs that are to go where this one may, and that a round would look at first."""
+    names = {verdict.pool for verdict in present.verdicts if verdict.fits}
+    pools = [one.pool.pk for one in view.seen if str(one.pool) in names]
+    rows = Job.objects.filter(
+        Q(pool__in=pools) | Q(pk=job.pk), state=JobState.QUEUED, cancel_requested_at=None
+    ).order_by("pk")
+    queue = [
+        Waiting(pk, organisation, 0, priority, view.is_urgent(wall_s, due), age_rank=rank)
+        for rank, (pk, organisation, priority, due, wall_s) in enumerate(
+            rows.values_list(
+                "pk", "organisation_id", "priority", "deadline_at", "reservation__wall_s"
+            )[:QUEUE_LIMIT]
+        )
+    ]
+    order = in_order(queue, shares=shares(), whole=view.whole())
+    return order.index(job.pk) if job.pk in order else len(order)
 
 
 def _placed(at: datetime, occasion: str, kept: dict[str, Any]) -> Placed:

@@ -27,6 +27,7 @@ from haihe.compute.models import Agent, Attempt, MaintenanceWindow, Node, Pool, 
 from haihe.compute.services.embedded import EMBEDDED
 
 SILENT_AFTER = timedelta(minutes=2)
+STALE_AFTER = timedelta(minutes=5)
 RELIABILITY_DAYS = 30
 PRIOR_GOOD, PRIOR_ALL = 19, 20  # a pool of which nothing is known counts as 95 % reliable
 NOTHING = Capacity(0, 0, 0)
@@ -34,7 +35,11 @@ NOTHING = Capacity(0, 0, 0)
 
 @dataclass(frozen=True)
 class PoolNow:
-    """What is known of a pool at one moment, whatever the job."""
+    """What is known of a pool at one moment, whatever the job.
+
+    ``free`` is what neither our jobs hold nor, where a scheduler serves others too, those use.
+    ``strangers_pending`` are the jobs of others in its queue.
+    """
 
     pool: Pool
     free: Capacity
@@ -43,6 +48,7 @@ class PoolNow:
     maintenance_at: datetime | None
     reliability: float
     running: Sequence[tuple[float, Capacity]]
+    strangers_pending: int = 0
 
 
 def wish_of(spec: JobSpec, at: datetime) -> Wish:
@@ -66,9 +72,8 @@ def look_at_pools(pools: Iterable[Pool], at: datetime) -> list[PoolNow]:
     """All pools as they are at this moment."""
     shown = list(pools)
     held = Reservation.objects.held_by_pool(shown)
-    nodes: dict[UUID, list[Capacity]] = defaultdict(list)
-    for node in Node.objects.filter(pool__in=shown, condition=Node.Condition.UP):
-        nodes[node.pool_id].append(Capacity(node.cpu_milli, node.memory_bytes, node.gpus * 1_000))
+    nodes, unused = _nodes(shown)
+    ours = _ours(shown)
     windows = _next_windows(shown, at)
     silence = _silence(shown, at)
     reliability = _reliability(shown, at)
@@ -76,12 +81,20 @@ def look_at_pools(pools: Iterable[Pool], at: datetime) -> list[PoolNow]:
     return [
         PoolNow(
             pool=pool,
-            free=pool.capacity.minus(held.get(pool.pk, NOTHING)),
+            free=_free(
+                pool,
+                held.get(pool.pk, NOTHING),
+                unused.get(pool.pk) if is_shared(pool, at) else None,
+                ours.get(pool.pk, _Ours()),
+            ),
             nodes=nodes.get(pool.pk) or [pool.capacity],
             silent_s=silence.get(pool.pk),
             maintenance_at=windows.get(pool.pk),
             reliability=reliability.get(pool.pk, PRIOR_GOOD / PRIOR_ALL),
             running=running.get(pool.pk, []),
+            strangers_pending=max(0, pool.pending - ours.get(pool.pk, _Ours()).pending)
+            if is_shared(pool, at)
+            else 0,
         )
         for pool in shown
     ]
@@ -103,7 +116,7 @@ def silence_of(pool: Pool, agent: Agent | None, at: datetime) -> float | None:
 def present_facts(facts: PoolFacts, seen: PoolNow, wish: Wish, at: datetime) -> PoolFacts:
     """The facts of a pool with what has changed since they were gathered."""
     pool = seen.pool
-    starts_s = expected_start_s(seen, wish.need)
+    starts_s = expected_start_s(seen, wish.need, wish.wall_s)
     until = seen.maintenance_at
     return replace(
         facts,
@@ -131,7 +144,7 @@ def without_hold(seen: PoolNow, held: Reservation, at: datetime) -> PoolNow:
     return replace(seen, free=seen.free.plus(own), running=running)
 
 
-def expected_start_s(seen: PoolNow, need: Capacity) -> float:
+def expected_start_s(seen: PoolNow, need: Capacity, wall_s: int) -> float:
     """When a job could start if what runs takes all the time it asked for: an upper estimate."""
     free = seen.free
     if not free.shortfall(need):
@@ -140,7 +153,28 @@ def expected_start_s(seen: PoolNow, need: Capacity) -> float:
         free = free.plus(held)
         if not free.shortfall(need):
             return round(remaining_s, 1)
-    return 0.0
+    return strangers_wait_s(seen, need, wall_s)
+
+
+def strangers_wait_s(seen: PoolNow, need: Capacity, wall_s: int) -> float:
+    """How long a job may wait for jobs of others, whose limits nobody tells us; 0, if for none.
+
+    Theirs are taken to be as long as the job itself, and to leave one after another: as many as
+    run leave in that time, and those in the scheduler's queue come first.
+    """
+    free = seen.free
+    for _, held in seen.running:
+        free = free.plus(held)
+    if not free.shortfall(need):
+        return 0.0
+    return round(wall_s * (seen.strangers_pending + 1) / max(1, seen.pool.running), 1)
+
+
+def is_shared(pool: Pool, at: datetime) -> bool:
+    """Whether others use the pool too, and their use was reported lately."""
+    if pool.is_packed_here or pool.reported_at is None:
+        return False
+    return at - pool.reported_at <= STALE_AFTER
 
 
 def energy_wh(spec: JobSpec, pool: Pool) -> float | None:
@@ -165,6 +199,58 @@ def carbon_g(energy: float | None, pool: Pool) -> float | None:
 
 
 # --- queries -------------------------------------------------------------------------------------
+
+
+def _nodes(pools: Sequence[Pool]) -> tuple[dict[UUID, list[Capacity]], dict[UUID, Capacity]]:
+    """The nodes of each pool that are up, and what is unused on them together."""
+    nodes: dict[UUID, list[Capacity]] = defaultdict(list)
+    unused: dict[UUID, Capacity] = defaultdict(lambda: NOTHING)
+    for node in Node.objects.filter(pool__in=pools):
+        unused[node.pool_id] = unused[node.pool_id]  # nothing, where none of them is up
+        if node.condition != Node.Condition.UP:
+            continue
+        whole = Capacity(node.cpu_milli, node.memory_bytes, node.gpus * 1_000)
+        used = Capacity(node.used_cpu_milli, node.used_memory_bytes, node.used_gpu_milli)
+        nodes[node.pool_id].append(whole)
+        unused[node.pool_id] = unused[node.pool_id].plus(whole.minus(used))
+    return nodes, unused
+
+
+@dataclass
+class _Ours:
+    """Our jobs in a pool that do not use its nodes yet: how many, and what they hold."""
+
+    pending: int = 0
+    held: Capacity = NOTHING
+
+
+def _ours(pools: Sequence[Pool]) -> dict[UUID, _Ours]:
+    found: dict[UUID, _Ours] = {}
+    rows = Attempt.objects.filter(pool__in=pools, state=AttemptState.STARTING).values_list(
+        "pool",
+        "claimed_at",
+        "job__reservation__cpu_milli",
+        "job__reservation__memory_bytes",
+        "job__reservation__gpu_milli",
+    )
+    for pool, claimed_at, cpu, memory, gpu in rows:
+        ours = found.setdefault(pool, _Ours())
+        ours.pending += claimed_at is not None
+        ours.held = ours.held.plus(Capacity(cpu, memory, gpu))
+    return found
+
+
+def _free(pool: Pool, held: Capacity, unused: Capacity | None, ours: _Ours) -> Capacity:
+    """What is left of a pool: beside what we hold, and beside what is used on its nodes."""
+    free = pool.capacity.minus(held)
+    if unused is None:
+        return free
+    left = unused.minus(ours.held)
+    return Capacity(
+        min(free.cpu_milli, left.cpu_milli),
+        min(free.memory_bytes, left.memory_bytes),
+        min(free.gpu_milli, left.gpu_milli),
+    )
 
 
 def _next_windows(pools: Sequence[Pool], at: datetime) -> dict[UUID, datetime]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from haihe.compute.domain.choice import PoolFacts, Wish, facts_from
+from haihe.compute.domain.choice import PoolFacts, Wish, choose, facts_from
 from haihe.compute.models import Job, JobKind, Quote
 from haihe.compute.services.facts import wish_of
 from haihe.kernel.clock import now
@@ -18,10 +18,10 @@ from haihe.kernel.work import unit_of_work
 
 @dataclass(frozen=True)
 class Bid:
-    """One pool that may have the jobs of a kind: what was known of it, and its price then."""
+    """One pool that was asked for the jobs of a kind: what was known of it, and its offer then."""
 
     pool_id: UUID
-    offer_id: UUID
+    offer_id: UUID | None
     facts: PoolFacts
 
     @property
@@ -42,15 +42,16 @@ def kind_of_quote(quote: Quote, pools: Mapping[str, UUID]) -> JobKind:
     """In the open unit of work: the kind of the jobs that a quote is for.
 
     They may go wherever they would be under the same contract and cost no more than what is held
-    for them; what else stands against a pool is looked at again when a job is to start.
+    for them. The other pools are kept too, so that who asks why a job waits is told of them all;
+    what changes from moment to moment is looked at again when a job is to start.
     """
     compared, offers = quote.comparison["facts"], quote.comparison["offers"]
     bids = []
     for kept in compared["pools"]:
-        facts = _timeless(facts_from(kept))
-        is_dearer = facts.amount_micro is None or facts.amount_micro > quote.amount_micro
-        if facts.pool in offers and facts.pool in pools and not is_dearer:
-            bids.append(Bid(pools[facts.pool], UUID(offers[facts.pool]), facts))
+        facts = replace(_timeless(facts_from(kept)), held_micro=quote.amount_micro)
+        offer = offers.get(facts.pool)
+        if facts.pool in pools:
+            bids.append(Bid(pools[facts.pool], UUID(offer) if offer else None, facts))
     wish = replace(Wish(**compared["wish"]), deadline_in_s=None)
     return keep_kind(wish, bids)
 
@@ -92,7 +93,11 @@ def read_kind(row: JobKind) -> Kind:
     return Kind(
         Wish(**row.wish),
         [
-            Bid(UUID(bid["pool_id"]), UUID(bid["offer_id"]), facts_from(bid["facts"]))
+            Bid(
+                UUID(bid["pool_id"]),
+                UUID(bid["offer_id"]) if bid["offer_id"] else None,
+                facts_from(bid["facts"]),
+            )
             for bid in row.bids
         ],
     )
@@ -107,8 +112,15 @@ def kind_without(row: JobKind, pool_id: UUID, *, is_centre: bool = True) -> JobK
     kind = read_kind(row)
     centres = {bid.centre for bid in kind.bids if bid.pool_id == pool_id and is_centre}
     others = [bid for bid in kind.bids if bid.pool_id != pool_id]
-    left = [bid for bid in others if bid.centre not in centres] or others
-    return keep_kind(kind.wish, left) if left else row
+    for left in ([bid for bid in others if bid.centre not in centres], others):
+        if any(_may_have(bid, kind.wish) for bid in left):
+            return keep_kind(kind.wish, left)
+    return row
+
+
+def _may_have(bid: Bid, wish: Wish) -> bool:
+    """Whether a pool may have the jobs of a kind at all, at some hour."""
+    return choose(wish, [bid.facts]).chosen is not None
 
 
 def _timeless(facts: PoolFacts) -> PoolFacts:
@@ -127,12 +139,14 @@ def _timeless(facts: PoolFacts) -> PoolFacts:
         start_p90_s=0.0,
         reliability=1.0,
         has_room=True,
+        is_in_pieces=False,
+        kept_for="",
     )
 
 
 def _bid_as_dict(bid: Bid) -> dict[str, Any]:
     return {
         "pool_id": str(bid.pool_id),
-        "offer_id": str(bid.offer_id),
+        "offer_id": str(bid.offer_id) if bid.offer_id else None,
         "facts": asdict(bid.facts),
     }

@@ -41,6 +41,7 @@ from haihe.compute.services.facts import (
     energy_wh,
     look_at_pools,
     present_facts,
+    strangers_wait_s,
     wish_of,
 )
 from haihe.compute.services.files import files_of
@@ -175,7 +176,10 @@ class _Bidder:
             self._bid(one, offers.get(one.pool.pk), accounts, subsidy, why, wish, left)
             for one in seen
         ]
-        return [_with_start(bid, expected[bid.pool.pk][1]) for bid in bids]
+        others = {
+            one.pool.pk: strangers_wait_s(one, need_of(self.spec), self.spec.wall_s) for one in seen
+        }
+        return [_with_start(bid, expected[bid.pool.pk][1], others[bid.pool.pk]) for bid in bids]
 
     def _bid(
         self,
@@ -304,8 +308,10 @@ def _chosen(spec: JobSpec, found: _Comparison, contract: Contract | None) -> _Bi
     return bid
 
 
-def _with_start(bid: _Bid, start: ExpectedStart) -> _Bid:
-    facts = replace(bid.facts, start_s=round(start.median_s, 1), start_p90_s=round(start.p90_s, 1))
+def _with_start(bid: _Bid, start: ExpectedStart, others_s: float) -> _Bid:
+    """The bid with when the job would start: by the queue model, or as jobs of others let it."""
+    median_s, p90_s = max(start.median_s, others_s), max(start.p90_s, others_s)
+    facts = replace(bid.facts, start_s=round(median_s, 1), start_p90_s=round(p90_s, 1))
     return replace(bid, facts=facts)
 
 

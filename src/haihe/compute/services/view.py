@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.core.cache import cache
 from django.db.models import Count
 
 from haihe.compute.domain import AttemptState, Capacity
 from haihe.compute.domain.choice import Choice, PoolFacts, choose
 from haihe.compute.domain.planning import JobClass, PoolState
-from haihe.compute.models import Attempt, Pool
+from haihe.compute.models import Attempt, Pool, Reservation
 from haihe.compute.services.facts import (
     PoolNow,
     look_at_pools,
@@ -23,6 +24,9 @@ from haihe.compute.services.facts import (
 from haihe.compute.services.kinds import Kind
 from haihe.compute.services.seats import unseatable
 
+QUEUE_LIMIT = 100_000
+RESERVED = "compute.reserved"
+RESERVED_S = 86_400
 URGENT_SLACK = timedelta(hours=1)
 
 
@@ -85,13 +89,25 @@ class View:
             if bid.pool_id in seen
         ]
 
-    def choice_with_room(self, kind: Kind) -> Choice:
-        """What follows for a kind if only pools may have it that have room for it now."""
+    def choice_now(self, kind: Kind, job_id: UUID) -> Choice:
+        """What follows for a waiting job if only pools may have it that have room for it now.
+
+        Which pools keep their room for another job is what the last round left.
+        """
         need = kind.wish.need
-        facts = [
-            replace(fact, has_room=not fact.free.shortfall(need))
-            for fact in self.choice_of(kind)[0]
-        ]
+        pieces = self.in_pieces({"": kind}).get("", set())
+        kept = {pool: job for pool, job in kept_reservations().items() if job != str(job_id)}
+        facts = []
+        for fact in self._facts_of(kind, {}):
+            has_room = not fact.free.shortfall(need)
+            facts.append(
+                replace(
+                    fact,
+                    has_room=has_room,
+                    is_in_pieces=has_room and fact.pool in pieces,
+                    kept_for=kept.get(fact.pool, "") if has_room else "",
+                )
+            )
         return choose(kind.wish, facts)
 
     def in_pieces(self, kinds: Mapping[str, Kind]) -> Mapping[str, set[str]]:
@@ -152,11 +168,31 @@ class View:
         """In how many seconds an instant is."""
         return None if at is None else (at - self.at).total_seconds()
 
-    def is_urgent(self, kind: Kind, deadline_at: datetime | None) -> bool:
+    def is_urgent(self, wall_s: int, deadline_at: datetime | None) -> bool:
         """Whether a job must start soon to end in time."""
         if deadline_at is None:
             return False
-        return deadline_at - timedelta(seconds=kind.wish.wall_s) - self.at <= URGENT_SLACK
+        return deadline_at - timedelta(seconds=wall_s) - self.at <= URGENT_SLACK
+
+
+def keep_reservations(reserved: Mapping[str, str]) -> None:
+    """Keep for which job each pool's next room is, for who asks why another waits."""
+    if reserved != kept_reservations():
+        cache.set(RESERVED, dict(reserved), RESERVED_S)
+
+
+def kept_reservations() -> Mapping[str, str]:
+    """For which job each pool's next room is, as of the last round."""
+    found: Mapping[str, str] = cache.get(RESERVED, {})
+    return found
+
+
+def shares() -> dict[UUID, tuple[int, int, int]]:
+    """What each organisation holds now, over all pools."""
+    return {
+        organisation: triple(held)
+        for organisation, held in Reservation.objects.held_by_organisation().items()
+    }
 
 
 def triple(capacity: Capacity) -> tuple[int, int, int]:
