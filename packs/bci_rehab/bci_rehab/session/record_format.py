@@ -171,7 +171,8 @@ def read_recording(
 
     Raises :class:`NotARecording` if not even the description of the stream can be read.
     """
-    records, blocks, numbers = [], [], []
+    records: list[Record] = []
+    blocks, numbers = [], []
     with path.open("rb") as file:
         scan = Scan(file, path)
         for record in scan:
