@@ -17,7 +17,7 @@ import typer
 
 from bci_rehab.decode.tasks import PERMUTATIONS, TASKS, Predictions, run_tasks
 from bci_rehab.decode.tasks import RawPredictions as Said
-from bci_rehab.session.accidents import run_accidents
+from bci_rehab.session.accidents import Row, run_accidents
 from bci_rehab.session.online_bench import online_rows
 from haihe.packs import RawPredictions, judge
 
@@ -51,10 +51,11 @@ def bci(
     seed: Annotated[int, typer.Option(min=0, help="Of shuffled labels and of accidents.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure; without a choice, everything."""
+    """Measure; without a choice, everything. Exit code 1 after an accident that was not safe."""
     everything = not (offline or online or faults)
     given = {"motor": motor, "ssvep": ssvep, "p300": p300}
     rows: list[dict[str, Any]] = []
+    unsafe: list[str] = []
     if offline or everything:
         folders = {name: path for name, path in given.items() if path is not None}
         rows += _told(offline_rows(folders, seed=seed, permutations=permutations), as_json=as_json)
@@ -62,9 +63,20 @@ def bci(
         folder = motor or _public(PHYSIONET)
         rows += _told(online_rows(folder, seconds=seconds), as_json=as_json)
     if faults or everything:
-        rows += _told((row.to_json() for row in run_accidents(seed=seed)), as_json=as_json)
+        rows += _told(_watched_over(run_accidents(seed=seed), unsafe), as_json=as_json)
     if as_json:
         typer.echo(json.dumps({"rows": rows}, ensure_ascii=False, indent=2))
+    if unsafe:
+        typer.echo(f"not as promised: {', '.join(unsafe)}", err=True)
+        raise typer.Exit(1)
+
+
+def _watched_over(accidents: Iterable[Row], unsafe: list[str]) -> Iterator[dict[str, Any]]:
+    """The rows of accidents; the names of those that did not end as promised go to ``unsafe``."""
+    for row in accidents:
+        if not row.is_safe:
+            unsafe.append(row.accident)
+        yield row.to_json()
 
 
 def offline_rows(

@@ -6,14 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import FileResponse, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from bci_rehab.clinic import decoders, sessions, station
+from bci_rehab.clinic import decoders, exporting, sessions, station
 from bci_rehab.clinic.errors import DecoderNotAccepted
+from bci_rehab.clinic.exporting import Format
 from bci_rehab.clinic.models import DecoderVersion, Patient, TrainingSession
 from bci_rehab.clinic.planning import longest_s
 from bci_rehab.clinic.results import results_of
@@ -85,6 +86,7 @@ def session(request: Request, session_id: UUID) -> HttpResponse:
         "actuator": actuator_words(found.actuator) if found.actuator else "",
         "results": results_of(found.summary),
         "may_run": sessions.may_run(request.principal, found.patient),
+        "may_export": exporting.may_export(request.principal, found),
         "as_of": now(),
     }
     return render(request, "bci_rehab/session.html", context)
@@ -132,6 +134,16 @@ def session_cancel(request: Request, session_id: UUID) -> HttpResponse:
     sessions.cancel_session(request.principal, session_id)
     messages.success(request, _("The session is cancelled. Its number can be planned again."))
     return redirect("bci_rehab:session", session_id)
+
+
+@require_POST
+def session_export(request: Request, session_id: UUID) -> FileResponse:
+    """The recording as a file: BIDS in a ZIP, or EDF+."""
+    form = Format.EDF if request.POST.get("format") == Format.EDF else Format.BIDS
+    found, file = exporting.export(request.principal, session_id, form)
+    suffix = "edf" if form is Format.EDF else "zip"
+    name = f"{found.patient.pseudonym}-{found.number:02d}.{suffix}"
+    return FileResponse(file, as_attachment=True, filename=name)
 
 
 @require_POST

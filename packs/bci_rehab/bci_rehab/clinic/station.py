@@ -22,6 +22,7 @@ PACK, SERVICE = "bci_rehab", "station"
 # Opening waits for an amplifier, closing for the disk.
 OPEN_TIMEOUT_S = 90.0
 CLOSE_TIMEOUT_S = 90.0
+EXPORT_TIMEOUT_S = 300.0
 SUMMARY = "summary.json"
 NOT_HERE = "bci_rehab.session_not_here"
 
@@ -72,8 +73,11 @@ def halt(session: str, why: str) -> bool:
     return bool(said["ended"])
 
 
-def export(folder: str, to: Path, pseudonym: str, session: str) -> None:
-    """Write a closed session into the BIDS data set below ``to``, in the pack's folder."""
+def export(folder: str, to: Path, pseudonym: str, session: str, form: str = "bids") -> None:
+    """Write a closed session below ``to``, in the pack's folder: into a BIDS data set, or as EDF+.
+
+    ``form`` is ``bids`` or ``edf``.
+    """
     home = pack_home(PACK)
     order = {
         "what": "export",
@@ -81,8 +85,9 @@ def export(folder: str, to: Path, pseudonym: str, session: str) -> None:
         "to": str(to.relative_to(home)),
         "pseudonym": pseudonym,
         "session": session,
+        "format": form,
     }
-    ask_service(PACK, SERVICE, order, timeout_s=CLOSE_TIMEOUT_S)
+    ask_service(PACK, SERVICE, order, timeout_s=EXPORT_TIMEOUT_S)
 
 
 def kept_summary(folder: str) -> dict[str, Any] | None:

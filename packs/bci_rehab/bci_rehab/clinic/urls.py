@@ -32,6 +32,7 @@ urlpatterns: list[URLPattern] = [
     path("sessions/<uuid:session_id>/open", session_views.session_open, name="session_open"),
     path("sessions/<uuid:session_id>/close", session_views.session_close, name="session_close"),
     path("sessions/<uuid:session_id>/cancel", session_views.session_cancel, name="session_cancel"),
+    path("sessions/<uuid:session_id>/export", session_views.session_export, name="session_export"),
     path("sessions/<uuid:session_id>/report", report_views.report, name="report"),
     path("sessions/<uuid:session_id>/report.pdf", report_views.report_pdf, name="report_pdf"),
     path("sessions/<uuid:session_id>/live", live_views.live, name="live"),

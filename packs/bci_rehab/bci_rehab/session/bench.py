@@ -28,6 +28,7 @@ from bci_rehab.session.plan import Phase, SegmentKind, SessionPlan, Side, Timing
 from bci_rehab.session.ports import Parts
 from bci_rehab.session.recorder import Recorder
 from bci_rehab.session.slot import Slot
+from bci_rehab.signal.acquisition import Acquisition
 from bci_rehab.signal.blocks import Block, Channel, Floats, StreamInfo
 from bci_rehab.signal.watchdog import Watchdog
 
@@ -52,15 +53,19 @@ class Fault(StrEnum):
 
 @dataclass(kw_only=True)
 class BenchSource:
-    """Noise as of an amplifier, in real time; with ``fault`` set, an amplifier that fails."""
+    """Noise as of an amplifier, in real time; with ``fault`` set, an amplifier that fails.
+
+    It runs in the acquisition's process, where ``orders`` tells it which fault to have.
+    """
 
     rate_hz: float = 250.0
     names: tuple[str, ...] = NAMES
     seed: int = 0
     true_rate_hz: float | None = None
     fault: Fault | None = None
-    given_s: float = 0.0
-    _began_s: float = field(default_factory=time.monotonic)
+    orders: Path | None = None
+    _slot: Slot | None = None
+    _began_s: float = 0.0
     _first: int = 0
     _again: Block | None = None
     _held: list[Block] = field(default_factory=list)
@@ -76,14 +81,19 @@ class BenchSource:
         channels = tuple(Channel(name=name) for name in self.names)
         return StreamInfo(name="bench", source_id="bench", rate_hz=self.rate_hz, channels=channels)
 
+    def open(self) -> StreamInfo:
+        """Begin now."""
+        self._began_s = time.monotonic()
+        self._slot = Slot(self.orders) if self.orders else None
+        return self.info
+
+    def close(self) -> None:
+        """Nothing is held."""
+
     def read(self, timeout_s: float) -> Block | None:
         """The next block, when its time has come, or what the fault makes of it."""
-        block = self._next(timeout_s)
-        if block is not None:
-            self.given_s = block.host_s
-        return block
-
-    def _next(self, timeout_s: float) -> Block | None:
+        word = self._slot.read() if self._slot else None
+        self.fault = Fault(word.payload.decode()) if word else self.fault
         if self._again is not None:
             block, self._again = self._again, None
             return block
@@ -171,6 +181,43 @@ class BenchDecoder:
         return [(block.end, {"right": 3.0, "rest": -3.0}, True)]
 
 
+class Acquired:
+    """The session's end of the acquisition: real process, real ring. ``given_s`` is the arrival of
+    the newest block that the session was given.
+    """
+
+    def __init__(self, make_source: Callable[[], Any], orders: Path) -> None:
+        self.given_s = 0.0
+        self._acquisition = Acquisition(make_source)
+        self._orders = Slot(orders)
+
+    @property
+    def pid(self) -> int:
+        """The acquisition's process."""
+        return self._reader.state().pid
+
+    def start(self) -> StreamInfo:
+        """Start the process; samples flow from then on."""
+        info = self._acquisition.start()
+        self._reader = self._acquisition.reader()
+        return info
+
+    def stop(self) -> None:
+        """End the process."""
+        self._acquisition.stop()
+
+    def fail(self, fault: Fault) -> None:
+        """Have the source fail from now on."""
+        self._orders.write(fault.value.encode(), time.monotonic())
+
+    def read(self, timeout_s: float) -> Block | None:
+        """What has arrived."""
+        block = self._reader.read(timeout_s)
+        if block is not None:
+            self.given_s = block.host_s
+        return block
+
+
 class Oracle:
     """Evidence that knows what the trial asks for; ``swapped``, it says the opposite."""
 
@@ -212,26 +259,30 @@ LIMITS = Limits(bad_channels=1, refractory_s=0.2, duty_share=0.9)
 class Bench:
     """A session with all its parts; use it in a ``with`` statement.
 
-    ``make_hand`` may be another driver's class; a ``recording`` that exists is resumed.
+    ``make_hand`` may be another driver's class, and ``source`` what makes another source in the
+    acquisition's process; a ``recording`` that exists is resumed.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        source: BenchSource | None = None,
+        source: Callable[[], Any] | None = None,
         plan: SessionPlan = PLAN,
         limits: Limits = LIMITS,
         swapped: bool = False,
         make_hand: Callable[..., Any] = SimulatedHand,
         events: tuple[Event, ...] = (),
     ) -> None:
-        self.folder, self.source = folder, source or BenchSource()
+        self.folder = folder
         self.recording = folder / "recording.haihe"
         self.page_open, self.messages = True, 0
         self.last_message: dict[str, Any] = {}
-        for name in ("hand", "orders"):
+        for name in ("hand", "orders", "source"):
             Slot.create(folder / name).close()
+        self.source = Acquired(
+            source or partial(BenchSource, orders=folder / "source"), folder / "source"
+        )
         self._hand, self._orders = Slot(folder / "hand"), Slot(folder / "orders")
         self.engine = Engine(plan, events)
         self.interlock = Interlock(limits)
@@ -247,17 +298,16 @@ class Bench:
         try:
             self.actuator.start()
             self.decoder.start()
+            info = self.source.start()
         except BaseException:
             self.__exit__()
             raise
-        info = self.source.info
         if self.recording.exists():
             self.recorder = Recorder.resume(self.recording)
         else:
             self.recorder = Recorder.create(
                 self.recording, info, {"plan": self.engine.plan.to_json()}
             )
-        self.source._began_s = time.monotonic()
         parts = Parts(
             info=info,
             source=self.source,
@@ -276,6 +326,7 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self.actuator.close()
         self.decoder.close()
+        self.source.stop()
 
     @property
     def hand(self) -> HandState:

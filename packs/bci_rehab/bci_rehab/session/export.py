@@ -163,9 +163,9 @@ def to_bids(
     stretch = stretch_of(recording)
     raw = _raw(mne, recording, stretch, person, line_hz)
     path = mne_bids.BIDSPath(
-        subject=_label(person.pseudonym),
-        session=_label(session),
-        task=_label(task),
+        subject=label_of(person.pseudonym),
+        session=label_of(session),
+        task=label_of(task),
         run=run,
         datatype="eeg",
         root=root,
@@ -277,7 +277,7 @@ def _raw(mne: Any, recording: Recording, stretch: Stretch, person: Person, line_
     raw.set_meas_date(stretch.began.astimezone(UTC))
     raw.info["line_freq"] = line_hz
     raw.info["subject_info"] = {
-        "his_id": _label(person.pseudonym),
+        "his_id": label_of(person.pseudonym),
         "sex": {"male": 1, "female": 2}.get(person.sex, 0),
         "hand": {"right": 1, "left": 2}.get(person.hand, 3),
     }
@@ -317,7 +317,7 @@ def _physical_range(values: Floats) -> tuple[float, float]:
     return least, most
 
 
-def _label(text: str) -> str:
+def label_of(text: str) -> str:
     """What BIDS allows in a name."""
     label = re.sub(r"[^0-9A-Za-z]", "", text)
     if not label:

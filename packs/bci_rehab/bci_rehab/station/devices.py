@@ -191,7 +191,7 @@ def source_for(kind: str, given: Mapping[str, Any], home: Path) -> MakeSource:
     if kind == "replay":
         for playback in file.recordings:
             if playback.name == name:
-                return partial(_played, home / playback.path, playback.speed)
+                return partial(played, home / playback.path, playback.speed)
     raise DeviceNotOffered(kind=kind, name=name)
 
 
@@ -219,6 +219,11 @@ def driver_for(kind: str, given: Mapping[str, Any], home: Path, folder: Path) ->
     raise DeviceNotOffered(kind=kind, name=name)
 
 
+def played(path: Path, speed: float) -> Source:
+    """A file as a source, to be made in the acquisition's process."""
+    return Replay(read_file(path), speed=speed)
+
+
 def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong, with its place."""
     problem = error.errors()[0]
@@ -243,7 +248,3 @@ def _streams() -> list[Any]:
 
     streams = pylsl.resolve_streams(LSL_LOOK_S)
     return [stream for stream in streams if stream.nominal_srate() > 0]
-
-
-def _played(path: Path, speed: float) -> Source:
-    return Replay(read_file(path), speed=speed)

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bci_rehab.session.export import Person, to_bids
+from bci_rehab.session.export import Person, label_of, to_bids, to_edf
 from bci_rehab.session.interlock import PAGE_REPLACED
 from bci_rehab.session.record_format import read_recording
 from bci_rehab.station import calibration, devices
@@ -183,13 +183,16 @@ class Station:
         return {"ended": await asyncio.to_thread(running.ended.wait, HALT_S)}
 
     async def _export(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """A closed session as BIDS-EEG, written by a process of its own."""
+        """A closed session as BIDS-EEG or EDF+, written by a process of its own."""
         said = {name: str(message.get(name, "")) for name in ("folder", "to")}
         recording = within(self.home, said["folder"]) / RECORDING
-        root = within(self.home, said["to"])
+        write = EXPORTS.get(str(message.get("format", "bids")))
+        if write is None or not recording.is_file():
+            raise OrderInvalid(order="export", reason="no such format or recording")
+        to = within(self.home, said["to"])
         names = str(message.get("pseudonym", "")), str(message.get("session", ""))
-        await self._beside(partial(_to_bids, recording, root, *names))
-        return {"bids": said["to"]}
+        await self._beside(partial(write, recording, to, *names))
+        return {"to": said["to"]}
 
     async def _beside(self, job: Callable[[], Any]) -> Any:
         """Run something long in a process of its own, so that a live session does not feel it."""
@@ -333,6 +336,15 @@ def _to_bids(recording: Path, root: Path, pseudonym: str, session: str) -> None:
     read = read_recording(recording)
     task = str(read.info["plan"]["task"])
     to_bids(read, root, Person(pseudonym=pseudonym), session=session, task=task)
+
+
+def _to_edf(recording: Path, root: Path, pseudonym: str, session: str) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    name = f"{label_of(pseudonym)}-{label_of(session)}.edf"
+    to_edf(read_recording(recording), root / name, Person(pseudonym=pseudonym))
+
+
+EXPORTS: Mapping[str, Callable[[Path, Path, str, str], None]] = {"bids": _to_bids, "edf": _to_edf}
 
 
 class _Page:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from haihe.kernel.work import in_unit_of_work
-from haihe.packs.pages import ServiceRefused, ServiceUnavailable
+from haihe.packs.pages import ServiceRefused, ServiceUnavailable, pack_home
 
 SYNTHETIC = {
     "kind": "synthetic", "name": "Synthetic patient", "channels": 16, "rate_hz": 250.0,
@@ -109,6 +109,14 @@ class FakeStation:
         self._held(message)
         self.session, self.fit = "", None
         return {"summary": self.summary}
+
+    def _export(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        folder = pack_home("bci_rehab") / message["to"]
+        made = {"bids": f"sub-{message['pseudonym']}/eeg.vhdr", "edf": "recording.edf"}
+        path = folder / made[message["format"]]
+        path.parent.mkdir(parents=True)
+        path.write_text(message["folder"], "utf-8")
+        return {"to": message["to"]}
 
     def _held(self, message: Mapping[str, Any]) -> None:
         if message["session"] != self.session:

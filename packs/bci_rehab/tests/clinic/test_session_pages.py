@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
+from typing import Any
 
 import pytest
 from bci_rehab.clinic import decoders, services, sessions
@@ -12,10 +14,12 @@ from bci_rehab.clinic.models import DecoderVersion, Patient, TrainingSession
 from bci_rehab.clinic.session_forms import key_of
 from bci_rehab.session.record_format import TORN
 from bci_rehab.signal.verdicts import Code, Finding
-from clinic_people import SIGNED, Clinic
+from clinic_people import SIGNED, Clinic, make_clinic
 from fake_station import FIT, HAND, SUMMARY, SYNTHETIC, FakeStation
 from test_pages import DISCLAIMER, seen_by
 from tests.pages import CHINESE, ENGLISH, asks_to_sign_in, browser, sound
+
+from haihe.packs.pages import pack_home
 
 pytestmark = pytest.mark.django_db
 
@@ -162,3 +166,45 @@ def test_stops_and_damage_are_said_in_the_readers_language(
         assert TORN not in said
         assert "文件在数据块中间中断" in said
         assert TORN in seen_by(clinic.therapist, ENGLISH).get(path).content.decode()
+
+
+def let_go(response: Any) -> None:
+    """Close what it streams, and not the connection to the database, as its own end would."""
+    for close in response._resource_closers:
+        close()
+
+
+def test_a_recording_is_had_as_a_file_by_those_who_may(
+    clinic: Clinic, running: TrainingSession, station: FakeStation
+) -> None:
+    path = f"/bci-rehab/sessions/{running.pk}/export"
+    therapist = seen_by(clinic.therapist)
+    assert therapist.post(path, {"format": "edf"}).status_code == 409, "it is not over"
+    sessions.close_session(clinic.therapist, running.pk)
+    assert path in therapist.get(f"/bci-rehab/sessions/{running.pk}").content.decode()
+    edf = therapist.post(path, {"format": "edf"})
+    assert edf["Content-Disposition"].endswith(f'{running.patient.pseudonym}-01.edf"')
+    assert b"".join(edf.streaming_content).decode() == running.folder  # type: ignore[attr-defined]
+    bids = therapist.post(path, {"format": "bids"})
+    let_go(edf)
+    packed = io.BytesIO(b"".join(bids.streaming_content))  # type: ignore[attr-defined]
+    let_go(bids)
+    with zipfile.ZipFile(packed) as archive:
+        assert archive.namelist() == [f"sub-{running.patient.pseudonym}/eeg.vhdr"]
+    assert list((pack_home("bci_rehab") / "exports").iterdir()) == [], "nothing of it stays"
+    for who in (clinic.technician, clinic.researcher, clinic.owner, make_clinic("y").therapist):
+        assert seen_by(who).post(path, {"format": "edf"}).status_code in (403, 404)
+    services.give_consent(
+        clinic.therapist,
+        running.patient.pk,
+        purpose="research",
+        text_version="1",
+        given_on=SIGNED,
+    )
+    researcher = seen_by(clinic.researcher)
+    assert path in researcher.get("/bci-rehab/research/sessions").content.decode()
+    taken = researcher.post(path, {"format": "edf"})
+    assert taken.status_code == 200
+    let_go(taken)
+    services.withdraw_consent(clinic.therapist, running.patient.pk, purpose="research")
+    assert researcher.post(path, {"format": "edf"}).status_code in (403, 404)

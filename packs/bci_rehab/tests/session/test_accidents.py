@@ -1,9 +1,10 @@
 """Every accident of the hazard log, done to a running session with real processes."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from bci_rehab.session.accidents import accidents, run_accidents
+from bci_rehab.session.accidents import Row, accidents, run_accidents
 
 TRIES = 3
 SAYS = {
@@ -17,7 +18,7 @@ SAYS = {
     "channel_detached": "2 channels",
     "units_10000_times_off": "The unit or the gain",
     "wrong_rate_in_header": "its header says 500.0",
-    "file_cut_short": "The header promises 10 records and 6 are there",
+    "file_cut_short": "The header promises 30 records and 20 are there",
     "two_sources_of_one_name": "2 sources are called",
     "channel_labels_swapped": "was made for the channels F3, F4, C3, Cz, C4",
     "class_labels_swapped": "says the opposite",
@@ -26,6 +27,7 @@ SAYS = {
     "disk_full": "cannot be written",
     "browser_closed": "page is closed",
     "driver_hangs": "did not return within 80 ms",
+    "acquisition_process_killed": "ended from outside",
     "actuator_process_killed": "does not answer",
     "decoder_process_killed": "process ended",
     "session_killed_1": "resume the session",
@@ -49,7 +51,21 @@ def test_it_ends_with_the_hand_at_rest_a_plain_message_and_the_recording(name):
         assert row.stopped, row
         assert row.stop_ms <= 250.0, row
         assert row.lost_s <= (0.5 if name.startswith("session_killed") else 0.1), row
+        assert row.is_safe
         if any(word in row.message for word in words):
             break
     assert any(word in row.message for word in words), row
     assert json.loads(json.dumps(row.to_json()))["accident"] == name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"stopped": False}, {"stop_ms": 250.1}, {"lost_s": 0.2}, {"message": ""}],
+)
+def test_what_is_not_as_promised_is_not_safe(change):
+    row = Row(accident="disk_full", stop_ms=100.0, lost_s=0.0, message="It stopped.")
+    assert row.is_safe
+    assert not replace(row, moved=False).is_safe, "nothing was measured"
+    assert replace(row, accident="wrong_rate_in_header", moved=False).is_safe
+    assert not replace(row, **change).is_safe
+    assert replace(row, accident="session_killed_1", lost_s=0.4).is_safe

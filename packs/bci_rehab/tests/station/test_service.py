@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import edfio
 import pytest
 from bci_rehab.session import recorder
 from bci_rehab.session.plan import SessionPlan, Timings
@@ -168,7 +169,12 @@ def test_what_a_session_leaves_behind(here: Here) -> None:
     assert summary["frames"]["count"] > 50
     assert here.ask("state")["state"] == "idle"
     done = here.ask("export", folder=said["folder"], to="exports/p", pseudonym="P1", session="01")
-    assert (here.home / done["bids"] / "dataset_description.json").is_file()
+    assert (here.home / done["to"] / "dataset_description.json").is_file()
+    names = {"folder": said["folder"], "pseudonym": "P-1", "session": "01"}
+    done = here.ask("export", to="exports/edf", format="edf", **names)
+    assert edfio.read_edf(here.home / done["to"] / "P1-01.edf").num_signals == 8
+    with pytest.raises(HaiheError, match="no such format"):
+        here.ask("export", to="exports/x", format="csv", **names)
 
 
 def test_one_session_at_a_time_and_no_other_is_spoken_to(here: Here) -> None:
