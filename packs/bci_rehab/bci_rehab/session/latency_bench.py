@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bci_rehab.session.motor_live import STEP_S, practised
+from bci_rehab.decode.settings import STEP_S
+from bci_rehab.session.motor_live import practised
 from bci_rehab.session.online import WARM_S, measure_online, quantiles
 from bci_rehab.session.outlet import offered
 from bci_rehab.session.peer import measure_peer
