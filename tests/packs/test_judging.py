@@ -29,12 +29,14 @@ def raw(**changes: object) -> RawPredictions:
 def test_a_method_is_judged_beside_its_controls() -> None:
     row = judge(raw())
     assert (row["score"], row["se"], row["cases"]) == (1.0, 0.0, 100)
-    assert (row["shuffled"], row["shufflings"]) == (0.5, 2)
+    assert (row["chance"], row["shuffled"], row["shufflings"]) == (0.5, 0.5, 2)
+    assert row["shuffled_se"] == pytest.approx(0.5)
 
 
 def test_a_method_that_learns_nothing_is_compared_with_shuffled_truths() -> None:
     row = judge(raw(shuffled=(), permuted_truth=[np.roll(TRUTH, 1)]))
     assert row["shuffled"] == 0.0
+    assert row["shuffled_se"] is None
 
 
 def test_a_belief_is_judged_by_the_area() -> None:

@@ -26,6 +26,7 @@ VARIABLE = "HAIHE_SHARED"
 AREA = "auc"
 WINDOWS = "_window"
 DIGITS = 4
+ROUNDED = ("score", "se", "chance", "shuffled", "shuffled_se")
 
 
 @app.command()
@@ -97,7 +98,7 @@ def offline_rows(
             row = judge(as_raw(said))
             yield {
                 **row,
-                **{name: _rounded(row[name]) for name in ("score", "se", "shuffled")},
+                **{name: _rounded(row[name]) for name in ROUNDED},
                 "protocol": said.protocol,
             }
 

@@ -203,6 +203,19 @@ class DecoderDamaged(Corrupt):
 
 
 @dataclass(kw_only=True, eq=False)
+class CalibrationChanged(Corrupt):
+    """A recording that is no longer what a decoder learned from."""
+
+    code: ClassVar[str] = "bci_rehab.calibration_changed"
+    template: ClassVar[str] = gettext_noop(
+        "The recording {path} is not the one that an accepted decoder learned from. Bring it back, "
+        "or reject the decoder, so that its recording is not used again."
+    )
+
+    path: str
+
+
+@dataclass(kw_only=True, eq=False)
 class OfflineTaskUnknown(NotFound):
     """No off-line task of this name."""
 

@@ -67,7 +67,7 @@ class BciRehab:
             channels=tuple(channel.name for channel in cut.info.channels),
             bands_hz=MU_BETA_HZ,
             window_s=cut.windows.shape[-1] / cut.info.rate_hz,
-            calibration_sha256=(),
+            calibration=(),
             accuracy=cross_validated(
                 default_decoder(), cut.windows, moves, trials["trial"].to_numpy(), runs
             ),

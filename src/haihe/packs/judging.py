@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal
 
 from haihe.kernel.errors import InvalidField
@@ -155,7 +156,9 @@ def _outcome(trial: Trial, triggers: Sequence[tuple[float, str]], grace_s: float
 
 
 def judge(raw: RawPredictions) -> dict[str, Any]:
-    """The row of a method: its score, the standard error, and the mean score of its controls.
+    """The row of a method: score and error, chance, and its controls' mean with its error.
+
+    Controls that lie further from chance than a few of their errors are a leak, or too few.
 
     Raises
     ------
@@ -180,6 +183,7 @@ def judge(raw: RawPredictions) -> dict[str, Any]:
             rule="shuffle labels at least once",
         )
     found = _figure(raw.metric, raw.truth, raw.predicted, raw.groups)
+    values = [control.value for control in controls]
     return {
         "task": raw.task,
         "method": raw.method,
@@ -188,9 +192,21 @@ def judge(raw: RawPredictions) -> dict[str, Any]:
         "cases": cases,
         "score": found.value,
         "se": found.error,
-        "shuffled": sum(control.value for control in controls) / len(controls),
-        "shufflings": len(controls),
+        "chance": _chance(raw.metric, raw.truth),
+        "shuffled": fmean(values),
+        "shuffled_se": stdev(values) / len(values) ** 0.5 if len(values) > 1 else None,
+        "shufflings": len(values),
     }
+
+
+def _chance(metric: str, truth: ArrayLike) -> float:
+    """What one reaches who knows how often each class comes, and nothing else."""
+    import numpy as np
+
+    if metric == "roc_auc":
+        return 0.5
+    _, counts = np.unique(np.asarray(truth), return_counts=True)
+    return float(counts.max() / counts.sum())
 
 
 def _figure(metric: str, truth: ArrayLike, said: ArrayLike, groups: ArrayLike) -> Estimate:

@@ -73,9 +73,11 @@ def keep_fit(principal: Principal, session: TrainingSession, sha256: str) -> Dec
             patient=patient,
             version=patient.decoders.count() + 1,
             **{name: fitted[name] for name in ("file", "sha256", "method", "accuracy")},
-            threshold=fitted.get("threshold"),
+            **{name: fitted.get(name) for name in ("threshold", "hits", "false_per_min")},
         )
-        decoder.calibration_sessions.add(session)
+        earlier = patient.decoders.filter(sha256__in=fitted.get("earlier", ()))
+        before = TrainingSession.objects.filter(calibrated__in=earlier)
+        decoder.calibration_sessions.add(session, *before)
         sessions.note("decoder_fitted", principal, session, decoder=sha256)
     return decoder
 

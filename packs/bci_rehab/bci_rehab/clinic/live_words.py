@@ -222,6 +222,11 @@ def _fit() -> dict[str, str]:
             "Right in {value} ± {error} of {trials} trials; guessing stays below {bound}. No "
             "better than guessing: check electrodes and instruction, and record more trials."
         ),
+        "promises": _(
+            "{hits} of the movements would have triggered, at a threshold of {threshold}; rest "
+            "triggers at most {rate} times a minute. {confidence} of guessers would have done "
+            "worse."
+        ),
         "none": _("Not fitted yet in this session."),
         "drives": _("A decoder is in use."),
         "none_drives": _("No decoder is in use."),

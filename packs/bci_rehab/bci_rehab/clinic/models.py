@@ -162,7 +162,9 @@ class DecoderVersion(Entity):
 
     Who rejects it, before or after it was accepted, ends its use for good. ``accuracy`` has the
     keys value, standard_error, trials, chance, chance_bound and confidence; ``file`` is a path
-    within the pack's home.
+    within the pack's home. ``hits`` is the share of held-out movements that would have triggered,
+    ``false_per_min`` the upper bound of false triggers. ``calibration_sessions`` are all sessions
+    that it learned from, earlier ones included.
     """
 
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="decoders")
@@ -175,6 +177,8 @@ class DecoderVersion(Entity):
     )
     accuracy = models.JSONField()
     threshold = models.FloatField(null=True, blank=True)
+    hits = models.FloatField(null=True, blank=True)
+    false_per_min = models.FloatField(null=True, blank=True)
     accepted_by = models.ForeignKey(
         Person, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )

@@ -24,7 +24,7 @@ CALIBRATION_RUNS, CALIBRATION_RUNS_MOST = 2, 4
 FEEDBACK_RUNS_MOST = 8
 # Of each class in a run; with fewer, a run says nothing.
 TRIALS_MOST, TRIALS_LEAST = 10, 5
-REST_MOST_S = 360.0
+REST_MOST_S = 400.0
 # So much of the rest is taken for usable; the remainder is for swallowing, moving, lost samples.
 USABLE_SHARE = 0.85
 
@@ -78,12 +78,14 @@ def plan_for(
     calibrate: bool,
     false_triggers_per_min: float,
     seed: int,
+    has_earlier: bool = False,
 ) -> SessionPlan:
     """The plan with most feedback that is over within ``minutes``.
 
     A calibration holds as much rest as bounds the rate of false triggers that is prescribed.
     Shorter runs are chosen only where no whole run fits; where not even these leave time for
-    feedback, a calibration is had alone.
+    feedback, a calibration is had alone. Where an accepted decoder's session can be learned from
+    too (``has_earlier``), one run of calibration is enough.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def plan_for(
         sides=_classes(side),
         session=session,
         sessions=sessions,
-        calibration_runs=CALIBRATION_RUNS if calibrate else 0,
+        calibration_runs=(1 if has_earlier else CALIBRATION_RUNS) if calibrate else 0,
         feedback_runs=1,
         seed=seed,
     )
@@ -172,7 +174,8 @@ def _lowest_per_min(first: SessionPlan, minutes: int) -> float | None:
     """The lowest rate that a calibration of so many minutes can bound; None if none fits."""
     reached_s = 0.0
     for trials, runs in product(
-        range(TRIALS_LEAST, TRIALS_MOST + 1), range(CALIBRATION_RUNS, CALIBRATION_RUNS_MOST + 1)
+        range(TRIALS_LEAST, TRIALS_MOST + 1),
+        range(first.calibration_runs, CALIBRATION_RUNS_MOST + 1),
     ):
         plan = replace(first, feedback_runs=0, trials_per_side=trials, calibration_runs=runs)
         spare_s = minutes * 60 - longest_s(plan)

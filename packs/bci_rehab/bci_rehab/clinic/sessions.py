@@ -43,6 +43,8 @@ from haihe.packs.pages import (
 State = TrainingSession.State
 NO_ACTUATOR: Mapping[str, Any] = {"kind": "none", "given": {}}
 SEEDS = 2**31
+# More would be learned from for long and say little that is new.
+EARLIER_MOST = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +138,9 @@ def plan_session(
             session=number,
             sessions=prescription.sessions,
             calibrate=calibrate,
+            has_earlier=patient.decoders.exclude(accepted_at=None)
+            .filter(rejected_at=None)
+            .exists(),
             false_triggers_per_min=prescription.false_triggers_per_min,
             seed=seed,
         )
@@ -200,7 +205,8 @@ def order_of(session: TrainingSession, *, resume: bool) -> dict[str, Any]:
         "plan": session.plan,
         "source": {"kind": session.source["kind"], "given": session.source["given"]},
         "actuator": {"kind": actuator["kind"], "given": actuator["given"]},
-        "decoder": {"file": decoder.file, "sha256": decoder.sha256} if decoder else None,
+        "decoder": _file(decoder) if decoder else None,
+        "earlier": [_file(one) for one in earlier_of(session)] if session.calibrates else [],
         "false_triggers_per_min": session.prescription.false_triggers_per_min,
         "resume": resume,
     }
@@ -292,6 +298,13 @@ def decoder_of(patient: Patient) -> DecoderVersion:
     return newest
 
 
+def earlier_of(session: TrainingSession) -> list[DecoderVersion]:
+    """The accepted decoders whose recordings may shorten a session's calibration, newest first."""
+    found = session.patient.decoders.exclude(accepted_at=None).filter(rejected_at=None)
+    others = found.exclude(file__startswith=f"{session.folder}/")
+    return list(others.order_by("-version")[:EARLIER_MOST])
+
+
 def research_sessions(principal: Principal) -> QuerySet[TrainingSession]:
     """The ended sessions of patients who consented to research and did not take it back."""
     clinics = services.clinics_of(principal, services.RESEARCHER)
@@ -331,6 +344,10 @@ def note(kind: str, principal: Principal, session: TrainingSession, **data: str)
         data={"patient": str(session.patient.pk), **data},
         parties=[session.patient.organisation_id],
     )
+
+
+def _file(decoder: DecoderVersion) -> dict[str, str]:
+    return {"file": decoder.file, "sha256": decoder.sha256}
 
 
 def _check_may_open(session: TrainingSession) -> None:

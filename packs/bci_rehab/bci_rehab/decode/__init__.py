@@ -1,1 +1,1 @@
-"""From samples to intentions: estimators, evidence, adaptation, transfer."""
+"""From samples to intentions: estimators, evidence, and the guard of what changes them."""

@@ -17,7 +17,13 @@ from itertools import pairwise
 import numpy as np
 from scipy.stats import chi2
 
-from bci_rehab.decode.settings import CONFIDENCE, rest_needed_min
+from bci_rehab.decode.settings import (
+    CONFIDENCE,
+    GAP_S,
+    HALF_LIFE_S,
+    REFRACTORY_S,
+    rest_needed_min,
+)
 from bci_rehab.errors import TooLittleToLearn
 
 # One window must not decide alone, however sure its decoder claims to be.
@@ -45,9 +51,9 @@ class Rule:
 
     classes: tuple[str, ...]
     threshold: float
-    half_life_s: float = 1.0
-    refractory_s: float = 2.0
-    gap_s: float = 0.5
+    half_life_s: float = HALF_LIFE_S
+    refractory_s: float = REFRACTORY_S
+    gap_s: float = GAP_S
 
     def __post_init__(self) -> None:
         positive = (self.threshold, self.half_life_s, self.gap_s)

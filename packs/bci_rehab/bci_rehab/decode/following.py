@@ -45,16 +45,37 @@ class FollowingTangent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     prior_windows : float
         For how many windows the mean of calibration counts in a recording's mean. A stream of
         overlapping windows wants more of them than a list of trials.
+    memory_windows : float, optional
+        For how many windows the mean counts at most: what is older fades. Without it nothing does.
+    reach : float, optional
+        Which share of calibration's windows lies within reach of their mean. A window beyond moves
+        the mean no further than one at its edge, whatever it holds. Without it all move it fully.
     """
 
-    def __init__(self, inverse_penalty: float = 1.0, prior_windows: float = PRIOR_WINDOWS) -> None:
+    def __init__(
+        self,
+        inverse_penalty: float = 1.0,
+        prior_windows: float = PRIOR_WINDOWS,
+        memory_windows: float | None = None,
+        reach: float | None = None,
+    ) -> None:
         self.inverse_penalty = inverse_penalty
         self.prior_windows = prior_windows
+        self.memory_windows = memory_windows
+        self.reach = reach
 
-    def fit(self, windows: ArrayLike, labels: ArrayLike, runs: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        windows: ArrayLike,
+        labels: ArrayLike,
+        runs: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> Self:
         """Learn from labelled windows of shape (windows, [bands,] channels, samples).
 
-        ``runs`` names the recording of each window; without it all are of one.
+        ``runs`` names the recording of each window; without it all are of one. ``weights`` is how
+        much each counts, all alike without it; where the mean of a recording that has only begun
+        lies is taken from those that count most.
         """
         covariances, targets = shrunk_covariances(banded(windows)), np.asarray(labels)
         names = np.zeros(len(targets)) if runs is None else np.asarray(runs)
@@ -67,17 +88,27 @@ class FollowingTangent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             own = names == name
             roots = _inverse_roots(logarithms[own].mean(axis=0))
             centred[own] = roots @ covariances[own] @ roots
-        self.prior_ = logarithms.mean(axis=0)
+        counts = None if weights is None else np.asarray(weights, dtype=np.float64)
+        nearest = logarithms if counts is None else logarithms[counts == counts.max()]
+        self.prior_ = nearest.mean(axis=0)
         features = matrix_log(centred)
-        learned = [self._learned(features[:, band], targets) for band in range(features.shape[1])]
+        distances = np.linalg.norm(features, axis=(-2, -1))
+        self.reach_ = (
+            np.full(features.shape[1], np.inf)
+            if self.reach is None
+            else np.quantile(distances, self.reach, axis=0)
+        )
+        learned = [
+            self._learned(features[:, band], targets, counts) for band in range(features.shape[1])
+        ]
         self.weights_ = np.stack([weights for weights, _ in learned])
         self.intercepts_ = np.stack([intercepts for _, intercepts in learned])
         return self
 
-    def follower(self) -> Follower:
-        """A reading of one recording from its beginning."""
+    def follower(self, *, follows: bool = True) -> Follower:
+        """A reading of one recording from its beginning; without ``follows`` at the prior mean."""
         check_is_fitted(self)
-        return Follower(self)
+        return Follower(self, follows=follows)
 
     def predict_log_proba(self, windows: ArrayLike) -> Floats:
         """Shape (windows, classes): the normalised mean over bands."""
@@ -93,7 +124,9 @@ class FollowingTangent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         found: Labels = self.classes_[self.predict_log_proba(windows).argmax(axis=1)]
         return found
 
-    def _learned(self, logarithms: Floats, targets: Labels) -> tuple[Floats, Floats]:
+    def _learned(
+        self, logarithms: Floats, targets: Labels, weights: Floats | None
+    ) -> tuple[Floats, Floats]:
         """One band's regression, its weights as symmetric matrices: (classes, n, n), (classes,).
 
         The product of such a matrix with a logarithm, summed, is that of the weights with the
@@ -103,7 +136,7 @@ class FollowingTangent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows, columns = np.triu_indices(size)
         scale = np.where(rows == columns, 1.0, np.sqrt(2.0))
         model = LogisticRegression(C=self.inverse_penalty, max_iter=1000)
-        model.fit(logarithms[:, rows, columns] * scale, targets)
+        model.fit(logarithms[:, rows, columns] * scale, targets, sample_weight=weights)
         coefficients, intercepts = model.coef_, model.intercept_
         if len(self.classes_) == 2:
             coefficients = np.concatenate([-coefficients, coefficients]) / 2.0
@@ -121,8 +154,8 @@ class Follower:
     one or all at once.
     """
 
-    def __init__(self, model: FollowingTangent) -> None:
-        self._model = model
+    def __init__(self, model: FollowingTangent, *, follows: bool = True) -> None:
+        self._model, self._follows = model, follows
         self._sum: Floats = model.prior_windows * model.prior_
         self._count = float(model.prior_windows)
 
@@ -139,8 +172,8 @@ class Follower:
 
     def _one(self, window: Floats) -> Floats:
         covariances = shrunk_covariances(window)
-        self._sum = self._sum + matrix_log(covariances)
-        self._count += 1.0
+        if self._follows:
+            self._move(matrix_log(covariances))
         roots = _inverse_roots(self._sum / self._count)
         values, vectors = np.linalg.eigh(roots @ covariances @ roots)
         logarithms = np.log(np.maximum(values, _TINY))
@@ -152,6 +185,20 @@ class Follower:
         mean = by_band.mean(axis=0)
         normalised: Floats = mean - np.logaddexp.reduce(mean)
         return normalised
+
+    def _move(self, logarithms: Floats) -> None:
+        """Bring the mean towards a window, each band no further than its reach."""
+        mean = self._sum / self._count
+        distances = np.linalg.norm(logarithms - mean, axis=(-2, -1))
+        beyond = distances > self._model.reach_
+        if beyond.any():
+            share = np.where(beyond, self._model.reach_ / np.where(beyond, distances, 1.0), 1.0)
+            logarithms = mean + share[:, None, None] * (logarithms - mean)
+        memory = self._model.memory_windows
+        if memory is not None and self._count > memory:
+            self._sum, self._count = mean * memory, memory
+        self._sum = self._sum + logarithms
+        self._count += 1.0
 
 
 def _inverse_roots(logarithms: Floats) -> Floats:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,15 @@ from sklearn.base import clone
 
 from bci_rehab.decode.covariance import Floats, banded, log_probabilities
 from bci_rehab.decode.following import fitted as taught
-from bci_rehab.errors import DecoderDamaged, DecoderMismatch, TooLittleToLearn
+from bci_rehab.errors import (
+    CalibrationChanged,
+    DecoderDamaged,
+    DecoderMismatch,
+    TooLittleToLearn,
+)
 from bci_rehab.signal.blocks import ChannelKind, StreamInfo
 
-FORMAT = 1
+FORMAT = 2
 BYTES_LIMIT = 256 * 2**20
 _MANIFEST, _ESTIMATOR = "manifest.json", "estimator.skops"
 # Types outside of scikit-learn, SciPy and NumPy that a decoder is made of.
@@ -56,12 +60,55 @@ class Accuracy(BaseModel):
         return self.value > self.chance_bound
 
 
+class Calibration(BaseModel):
+    """What of a recording was learned from: its first ``length`` bytes, and their hash.
+
+    A decoder is fitted while its session goes on being recorded; the closed file begins with the
+    same bytes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    length: int
+
+    def check(self, path: Path) -> None:
+        """Refuse a file that does not begin with what was learned from.
+
+        Raises
+        ------
+        CalibrationChanged
+            Or one that is not there.
+        """
+        if not path.is_file():
+            raise CalibrationChanged(path=str(path))
+        with path.open("rb") as file:
+            digest = hashlib.sha256(file.read(self.length)).hexdigest()
+        if digest != self.sha256:
+            raise CalibrationChanged(path=str(path))
+
+
+class Gathering(BaseModel):
+    """By which rule a session gathers a decoder's evidence, as it was calibrated.
+
+    ``threshold`` is in natural log-odds; the times are those of :class:`evidence.Rule`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    threshold: float
+    half_life_s: float
+    refractory_s: float
+    gap_s: float
+
+
 class Manifest(BaseModel):
     """What a decoder is, what it learned from, and which source it fits.
 
-    ``calibration_sha256`` are the recordings' hashes. ``bands_hz`` are those of the filter bank in
-    front of it, empty for none; ``window_s`` is the length of what it decides on. ``threshold`` is
-    the evidence (natural log-odds) on which a session acts, 0 for a decoder that drives nothing.
+    ``bands_hz`` are those of the filter bank in front of it, empty for none; ``window_s`` is the
+    length of what it decides on. ``following`` is how evidence is gathered while its mean follows
+    the signal, ``held`` while it stays at that of calibration; None for a decoder that drives
+    nothing. ``follows`` is what did better in calibration.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,9 +121,11 @@ class Manifest(BaseModel):
     channels: tuple[str, ...]
     bands_hz: tuple[tuple[float, float], ...]
     window_s: float
-    calibration_sha256: tuple[str, ...]
+    calibration: tuple[Calibration, ...]
     accuracy: Accuracy
-    threshold: float = 0.0
+    following: Gathering | None = None
+    held: Gathering | None = None
+    follows: bool = True
     estimator_sha256: str = ""
 
 
@@ -203,25 +252,36 @@ def load(path: Path, *, sha256: str | None = None) -> Decoder:
 def cross_validated(
     estimator: Any, windows: ArrayLike, labels: ArrayLike, trials: ArrayLike, runs: ArrayLike
 ) -> Accuracy:
-    """Accuracy per trial with one run left out at a time.
-
-    Trials are counted, not windows: windows of one trial overlap and would feign certainty. The
-    windows of a trial are combined by the mean of their log-probabilities.
-    """
-    array, targets = banded(windows), np.asarray(labels)
-    names, folds = np.asarray(trials), np.asarray(runs)
+    """Accuracy per trial with one run left out at a time."""
+    array, targets, folds = banded(windows), np.asarray(labels), np.asarray(runs)
     if len(np.unique(folds)) < 2:
         raise TooLittleToLearn(what="an accuracy", found="one run", needed="at least two runs")
-    right: list[bool] = []
+    classes = np.unique(targets)
+    said = np.empty((len(targets), len(classes)))
     for fold in np.unique(folds):
         test = folds == fold
         fitted = taught(clone(estimator), array[~test], targets[~test], folds[~test])
-        logarithms = log_probabilities(fitted, array[test])
-        for trial in np.unique(names[test]):
-            of_trial = names[test] == trial
-            answer = fitted.classes_[logarithms[of_trial].mean(axis=0).argmax()]
-            right.append(bool(answer == targets[test][of_trial][0]))
-    _, counts = np.unique(targets[np.unique(names, return_index=True)[1]], return_counts=True)
+        said[test] = log_probabilities(fitted, array[test])
+    return trial_accuracy(said, classes, targets, trials)
+
+
+def trial_accuracy(
+    logarithms: Floats, classes: ArrayLike, labels: ArrayLike, trials: ArrayLike
+) -> Accuracy:
+    """Accuracy per trial of what was said of windows that were not learned from.
+
+    Trials are counted, not windows: windows of one trial overlap and would feign certainty. The
+    windows of a trial are combined by the mean of their log-probabilities, which have the shape
+    (windows, classes).
+    """
+    names, targets, columns = np.asarray(trials), np.asarray(labels), np.asarray(classes)
+    right, wanted = [], []
+    for trial in np.unique(names):
+        of_trial = names == trial
+        wanted.append(targets[of_trial][0])
+        answer = columns[logarithms[of_trial].mean(axis=0).argmax()]
+        right.append(bool(answer == wanted[-1]))
+    _, counts = np.unique(wanted, return_counts=True)
     return accuracy(sum(right), len(right), chance=float(counts.max() / counts.sum()))
 
 
@@ -241,8 +301,3 @@ def accuracy(right: int, trials: int, *, chance: float) -> Accuracy:
         chance_bound=float(binom.ppf(0.95, trials, chance)) / trials,
         confidence=float(binom.cdf(right - 1, trials, chance)),
     )
-
-
-def hashes(paths: Sequence[Path]) -> tuple[str, ...]:
-    """The hashes of calibration recordings, in order."""
-    return tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)

@@ -331,7 +331,7 @@ def _channels_swapped() -> Row:
 
     manifest = Manifest(
         method="bench", version="1", classes=("right", "rest"), rate_hz=250.0, channels=NAMES,
-        bands_hz=(), window_s=1.0, calibration_sha256=(),
+        bands_hz=(), window_s=1.0, calibration=(),
         accuracy=Accuracy(
             value=1.0, standard_error=0.0, trials=40, chance=0.5, chance_bound=0.65, confidence=1.0
         ),

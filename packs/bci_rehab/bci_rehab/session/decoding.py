@@ -33,6 +33,8 @@ START_WITHIN_S = 60.0
 WAITING_LIMIT = 256
 ANSWERS_PER_POLL = 256
 DETAIL_LENGTH = 500
+# Less than any electrode on skin gives in any band, and more than filters make of rounding.
+FLAT_UV = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,9 @@ class Model(Protocol):
 
 class WindowDecoder:
     """Slides a window over a filtered stream and asks a model at every step.
+
+    Of a window that is not clean the model is not asked, and so learns nothing of it either: its
+    log-odds are 0. That holds for a flat one too, as an amplifier sends it before its leads are in.
 
     Parameters
     ----------
@@ -131,10 +136,9 @@ class WindowDecoder:
         while self._rows_to_go <= 0:
             stop = len(self._samples) + self._rows_to_go
             window = self._samples[stop - length : stop]
-            clean = bool(self._usable[stop - length : stop].all())
-            made.append(
-                (piece.end + self._rows_to_go * piece.stride, self._log_odds(window), clean)
-            )
+            clean = bool(self._usable[stop - length : stop].all()) and not is_flat(window)
+            said = self._log_odds(window) if clean else dict.fromkeys(self._classes, 0.0)
+            made.append((piece.end + self._rows_to_go * piece.stride, said, clean))
             self._rows_to_go += step
         keep = length + step
         self._samples, self._usable = self._samples[-keep:], self._usable[-keep:]
@@ -146,6 +150,12 @@ class WindowDecoder:
         log_p = np.clip(row, *_LOG_P_RANGE)
         log_odds = log_p - np.log(-np.expm1(log_p))
         return dict(zip(self._classes, map(float, log_odds), strict=True))
+
+
+def is_flat(window: Floats) -> bool:
+    """Whether no channel moves in one of the bands, shape (samples, [bands,] channels)."""
+    moves = np.ptp(window, axis=0) > FLAT_UV
+    return not bool(moves.any(axis=-1).all())
 
 
 class DecoderProcess:

@@ -10,6 +10,7 @@ from typing import Any
 from bci_rehab.decode import recordings
 from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
 from bci_rehab.decode.recordings import Cut
+from bci_rehab.decode.settings import CONFIDENCE
 from bci_rehab.session import pseudo_online
 from bci_rehab.session.latency_bench import latency_rows, step_rows
 from bci_rehab.session.sameness import compare
@@ -64,7 +65,7 @@ def stream_row(
             "row": "pseudo_online",
             "task": "imagined fists against feet, with rest",
             "wanted_false_per_min": wanted_per_min,
-            "confidence": pseudo_online.CONFIDENCE,
+            "confidence": CONFIDENCE,
             "grace_s": pseudo_online.GRACE_S,
             **scored,
         }

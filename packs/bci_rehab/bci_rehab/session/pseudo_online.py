@@ -4,8 +4,6 @@ One run is left out at a time. The decoder learns rest and movements from the ot
 task; the threshold of its evidence is set on the rest in the subject's runs of other tasks, from
 which it learned nothing. Then the run that was left out comes as one continuous stream through the
 live decoder. Nothing here scores: it hands windows, trials and triggers to the platform.
-
-The half-life was chosen on the executed runs (5, 9, 13), which are not asked here.
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ from bci_rehab.decode import evidence, recordings
 from bci_rehab.decode.covariance import Floats, Labels
 from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
 from bci_rehab.decode.recordings import Cut, Source
-from bci_rehab.decode.settings import STEP_S, WINDOW_S
+from bci_rehab.decode.settings import CONFIDENCE, WINDOW_S
 from bci_rehab.errors import TooLittleToLearn
-from bci_rehab.session.motor_live import stream_decoder
+from bci_rehab.session.motor_live import session_model, stream_decoder
 from bci_rehab.signal.blocks import Block, Channel, StreamInfo
 from haihe.packs import RawStream, Trial
 
@@ -31,13 +29,9 @@ TRIAL_S = 4.1
 # From when the cue has been read; rest from when the rhythms have come back.
 READ_S, RETURNED_S = 0.5, 1.0
 LEARN_STEP_S = 0.25
-# A recording's mean is trusted more than calibration's once a minute of it has come.
-PRIOR_WINDOWS = 60.0 / STEP_S
 WANTED_PER_MIN = 2.0
-CONFIDENCE = 0.95
 # A window that ends within its own length behind a trial still holds some of it.
 GRACE_S = WINDOW_S
-HALF_LIFE_S = 0.5
 # PhysioNet's runs with trials: 3 to 14.
 RUNS = tuple(range(3, 15))
 
@@ -91,7 +85,7 @@ def _left_out(
     model = _learned(others)
     movements = tuple(str(name) for name in model.classes_ if name != REST)
     idle = [stretch for one in resting for stretch in _at_rest(_spoken(model, one), one)]
-    rule = evidence.Rule(classes=movements, threshold=1.0, half_life_s=HALF_LIFE_S)
+    rule = evidence.Rule(classes=movements, threshold=1.0)
     calibrated = evidence.calibrate(
         rule, idle, wanted_per_min=wanted_per_min, confidence=CONFIDENCE
     )
@@ -122,8 +116,7 @@ def _learned(sources: Sequence[Source]) -> FollowingTangent:
             windows.append(filtered[..., start : start + length])
             labels.append(label)
             runs.append(source.name)
-    model = FollowingTangent(prior_windows=PRIOR_WINDOWS)
-    return model.fit(np.stack(windows), np.array(labels), np.array(runs))
+    return session_model().fit(np.stack(windows), np.array(labels), np.array(runs))
 
 
 def _lessons(source: Source) -> Iterator[tuple[float, str]]:

@@ -84,8 +84,8 @@ class Recording:
     """All that could be read of a file.
 
     ``blocks`` are the samples, and ``block_numbers`` their places among the records. ``damage`` is
-    None for a whole file; ``sha256`` is that of the bytes before the closing block.
-    ``intact`` is whether the closing block is there and names that hash.
+    None for a whole file; ``sha256`` is that of the first ``covers`` bytes: all that is before the
+    closing block. ``intact`` is whether the closing block is there and names that hash.
     """
 
     path: Path
@@ -96,6 +96,7 @@ class Recording:
     block_numbers: tuple[int, ...]
     damage: Damage | None
     sha256: str
+    covers: int
     intact: bool
 
     def of(self, kind: RecordKind) -> list[Record]:
@@ -120,6 +121,7 @@ class Scan:
         self.end = FILE_HEAD.size
         self.hash = hashlib.sha256(head)
         self.sha256 = ""
+        self.covers = self.end
         self.damage: Damage | None = None
         self.closed = False
         self.intact = False
@@ -140,6 +142,8 @@ class Scan:
                 self.intact = record.body.get("sha256") == self.sha256
             self.hash.update(raw)
             self.end += len(raw)
+            if not self.closed:
+                self.covers = self.end
             yield record
         self.sha256 = self.sha256 or self.hash.hexdigest()
 
@@ -194,6 +198,7 @@ def read_recording(
         block_numbers=tuple(numbers),
         damage=scan.damage,
         sha256=scan.sha256,
+        covers=scan.covers,
         intact=scan.intact,
     )
 

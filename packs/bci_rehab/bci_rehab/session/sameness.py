@@ -1,7 +1,7 @@
 """Whether the live path computes what the off-line path computes: bit by bit, on public recordings.
 
 Live is a replay through the acquisition's process, its ring, the chain and the sliding window, cut
-as it comes; off-line is what the off-line tasks do: the whole recording filtered at once, windows
+as it comes; off-line is what calibration learns from: the whole recording filtered at once, windows
 cut by their sample numbers, all asked in one call. No tolerance: a difference in the last bit would
 be a difference in kind.
 """
@@ -9,22 +9,23 @@ be a difference in kind.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 
-from bci_rehab.decode import recordings
 from bci_rehab.decode.covariance import Floats
-from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
+from bci_rehab.decode.following import FollowingTangent
 from bci_rehab.decode.settings import STEP_S, WINDOW_S
 from bci_rehab.errors import SourceFailed
 from bci_rehab.session.decoding import WindowDecoder
 from bci_rehab.session.motor_live import Kept, stream_decoder
+from bci_rehab.session.offline import filtered
 from bci_rehab.signal.acquisition import Acquisition
-from bci_rehab.signal.blocks import Block, ChannelKind, StreamInfo
+from bci_rehab.signal.blocks import Block, StreamInfo
 from bci_rehab.signal.recording import Recording
 from bci_rehab.signal.sources.replay import Replay
 
@@ -85,21 +86,10 @@ def _usual(info: StreamInfo, model: FollowingTangent, kept: Kept) -> WindowDecod
 
 
 def _offline(recording: Recording, model: FollowingTangent) -> tuple[Floats, Floats]:
-    """Windows and log-probabilities of the off-line tasks' own path."""
-    info = recording.info
-    whole = recordings.Source(
-        subject="",
-        name=info.name,
-        rate_hz=info.rate_hz,
-        samples=recording.samples[:, info.indices(ChannelKind.EEG)],
-        trials=(),
-        channels=info.named(ChannelKind.EEG),
-    )
-    (picked,) = recordings.sensorimotor([whole])
-    filtered = recordings.filtered(picked, BANDS_HZ)
-    length, step = round(WINDOW_S * info.rate_hz), round(STEP_S * info.rate_hz)
-    starts = range(0, filtered.shape[-1] - length + 1, step)
-    windows = np.stack([filtered[..., start : start + length] for start in starts])
+    """Windows and log-probabilities of the path by which calibration learns, taken whole."""
+    path = filtered(recording.info, recording.blocks(len(recording)))
+    looks = (path.window(end, WINDOW_S) for end in path.looks(WINDOW_S, STEP_S))
+    windows = np.stack([window for window in looks if window is not None])
     return windows, model.follower().log_probabilities(windows)
 
 
@@ -113,18 +103,20 @@ def _kept(
     return np.array(kept.windows), np.array(kept.said)
 
 
-def _cut(recording: Recording, sizes: Sequence[int]) -> Any:
-    """The recording in blocks of these sizes, over and over."""
-    start, turn = 0, 0
-    while start < len(recording):
-        stop = min(start + sizes[turn % len(sizes)], len(recording))
-        yield Block(
-            first=start,
-            samples=recording.samples[start:stop],
-            device_s=np.arange(start, stop) / recording.info.rate_hz,
-            host_s=0.0,
-        )
-        start, turn = stop, turn + 1
+def _cut(recording: Recording, sizes: Sequence[int]) -> Iterator[Block]:
+    """The recording in blocks of these sizes, over and over; never over a gap."""
+    turns = cycle(sizes)
+    for whole in recording.blocks(len(recording)):
+        start = 0
+        while start < len(whole):
+            stop = min(start + next(turns), len(whole))
+            yield Block(
+                first=whole.first + start,
+                samples=whole.samples[start:stop],
+                device_s=whole.device_s[start:stop],
+                host_s=whole.host_s,
+            )
+            start = stop
 
 
 def _live_blocks(recording: Recording) -> Any:

@@ -32,6 +32,7 @@ __all__ = [
     "Piece",
     "Reference",
     "Step",
+    "SwingMark",
 ]
 
 # Keeps the state of a dead channel's filter out of the denormal numbers, in which processors
@@ -187,6 +188,31 @@ class BandPass:
     def reset(self) -> None:
         """Forget the past."""
         self._sections.reset()
+
+
+class SwingMark:
+    """Mark as unusable where a channel swings as no EEG does, slow drifts left aside.
+
+    Muscle, movement, a touched lead, the step into an amplifier's rail. The samples stay as they
+    are; what is looked at has gone through a high pass of its own.
+    """
+
+    def __init__(
+        self, info: StreamInfo, *, limit_uv: float, above_hz: float = 1.0, hold_s: float = 0.5
+    ) -> None:
+        self._high_pass = BandPass(info.rate_hz, above_hz, None, order=2)
+        self._mark = ClipMark(info, limit_uv, hold_s)
+        self.latency_s = self.settle_s = 0.0
+
+    def process(self, piece: Piece) -> Piece:
+        """Mark the rows."""
+        marked = self._mark.process(self._high_pass.process(piece))
+        return replace(piece, usable=marked.usable)
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._high_pass.reset()
+        self._mark.reset()
 
 
 class Notch:

@@ -1,56 +1,49 @@
 """A decoder from the calibration trials of a recording, with what must be known to accept it.
 
-Windows are cut from the recording as it went through the live path. The accuracy is per trial, with
-whole runs left out; the threshold is set on stretches in which the patient wanted nothing, judged
-by decoders that had not learnt from their run.
+The accuracy is per trial, with whole runs left out; thresholds are set on stretches in which the
+patient wanted nothing, judged by decoders that had not learnt from their run. Earlier sessions are
+learned from too where held trials of today say that it helps, and so is the mean let follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bci_rehab.decode import evidence
+from bci_rehab.decode.adaptation import judge
 from bci_rehab.decode.covariance import Floats
 from bci_rehab.decode.following import BANDS_HZ, FollowingTangent
-from bci_rehab.decode.model import Accuracy, Decoder, Manifest, cross_validated, hashes, save
+from bci_rehab.decode.model import (
+    Accuracy,
+    Calibration,
+    Decoder,
+    Gathering,
+    Manifest,
+    save,
+    trial_accuracy,
+)
 from bci_rehab.decode.settings import STEP_S, WINDOW_S
 from bci_rehab.errors import TooLittleToLearn
-from bci_rehab.session import events as ev
-from bci_rehab.session.plan import Phase, Segment, SegmentKind, SessionPlan, Side, segments_of
-from bci_rehab.session.record_format import Recording, RecordKind, read_recording
+from bci_rehab.session.motor_live import session_model
+from bci_rehab.session.plan import SessionPlan, Side
+from bci_rehab.session.record_format import Recording, read_recording
 from bci_rehab.signal.blocks import ChannelKind
-from bci_rehab.station.pathway import filtered
+from bci_rehab.station.cutting import Cutter, Lessons, Stretch, stretches_in
+from bci_rehab.station.earlier import Earlier, EarlierLessons, lessons_of
 
 METHOD = "tangent space, following"
-# The patient needs this long after the cue; the delay of the filters is in it.
-REACTION_S = 0.5
-# Windows of one trial overlap; closer ones say little that is new.
-LEARN_STEP_S = 0.25
 FEWEST_TRIALS = 5
 # A single run is cut into this many parts, of which each is left out once.
 PARTS = 4
-# Windows that are held in memory at a time.
-CHUNK = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """A part of a calibration, in seconds of the host's clock.
-
-    ``side`` is what was asked for; rest outside of trials has the ``trial`` 0.
-    """
-
-    side: Side
-    run: int
-    trial: int
-    begins_s: float
-    ends_s: float
+# How much one of today's windows counts against one of an earlier session.
+OWN_WEIGHT = 3.0
+# The two ways to read a recording: the mean follows it, or stays at that of calibration.
+READINGS = (True, False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +52,8 @@ class Fitted:
 
     ``hits`` is the share of movement trials that would have triggered at the threshold, of runs
     that the decoder had not seen; ``false_per_min`` the upper bound of false triggers a minute.
+    ``earlier`` are the decoders from whose recordings it learned besides today's, of as many as
+    were ``offered``; ``follows`` is whether its mean follows the signal.
     """
 
     path: Path
@@ -67,112 +62,128 @@ class Fitted:
     threshold: float
     hits: float
     false_per_min: float
+    earlier: tuple[str, ...]
+    offered: int
+    follows: bool
 
     def to_json(self) -> dict[str, Any]:
         """What the therapist reads before accepting it."""
-        return {
-            "file": self.path.name,
-            "sha256": self.sha256,
-            "method": METHOD,
-            "accuracy": self.accuracy.model_dump(),
-            "threshold": self.threshold,
-            "hits": self.hits,
-            "false_per_min": self.false_per_min,
-        }
+        said = {**asdict(self), "accuracy": self.accuracy.model_dump(), "method": METHOD}
+        del said["path"]
+        return {**said, "file": self.path.name}
 
 
-def fit(recording: Path, to: Path, *, wanted_per_min: float, version: str) -> Fitted:
+@dataclass(frozen=True)
+class _Judged:
+    """What decoders that had not learned from a stretch said within it, by reading."""
+
+    stretch: Stretch
+    times_s: list[float]
+    said: dict[bool, Floats]
+
+
+def fit(
+    recording: Path,
+    to: Path,
+    *,
+    wanted_per_min: float,
+    version: str,
+    earlier: Sequence[Earlier] = (),
+) -> Fitted:
     """Learn from what ``recording`` holds so far, and write the decoder to ``to``.
 
     Raises
     ------
     TooLittleToLearn
         With how much is there and how much is needed.
+    DecoderDamaged, CalibrationChanged
+        An earlier decoder or recording is not the one that was accepted.
     """
     read = read_recording(recording)
     plan = SessionPlan.from_json(read.info["plan"])
-    stretches = stretches_of(plan, [ev.event_from(r.body) for r in read.of(RecordKind.EVENT)])
+    stretches = stretches_in(read)
     _enough(plan, stretches)
-    cutter = _Cutter(read)
-    learnt = cutter.cut([s for s in stretches if s.trial], step_s=LEARN_STEP_S)
-    folds = _folds(learnt)
-    accuracy = cross_validated(
-        FollowingTangent(), learnt.windows, learnt.labels, learnt.trials, folds
+    cutter = Cutter(read)
+    today = cutter.lessons([s for s in stretches if s.trial])
+    folds = _folds(today)
+    offered = lessons_of(earlier, read, plan)
+    alone = _held_out(today, folds, None)
+    helped = None if offered is None else _held_out(today, folds, offered)
+    classes = np.unique(today.labels)
+    before, held = None, alone
+    if helped is not None and _helps(today, alone, helped, classes):
+        before, held = offered, helped
+    accuracy = trial_accuracy(held, classes, today.labels, today.trials)
+    judged = _judged(today, folds, cutter, stretches, before)
+    estimator = _taught(today, np.ones(len(today.labels), dtype=np.bool_), before)
+    follows = _follows(judged, estimator)
+    calibrated = {
+        reading: _calibrated(judged, reading, estimator, wanted_per_min) for reading in READINGS
+    }
+    chosen = calibrated[follows]
+    manifest = _manifest(read, estimator, accuracy, version).model_copy(
+        update={
+            "following": _gathering(calibrated[True].rule),
+            "held": _gathering(calibrated[False].rule),
+            "follows": follows,
+            "calibration": (
+                Calibration(sha256=read.sha256, length=read.covers),
+                *(before.calibrations if before else ()),
+            ),
+        }
     )
-    judged = _judged(learnt, folds, cutter, stretches)
-    moves = tuple(str(side) for side in plan.sides if side is not Side.REST)
-    rule = evidence.Rule(classes=moves, threshold=1.0)
-    idle = [(odds, times) for stretch, odds, times in judged if stretch.side is Side.REST]
-    calibrated = evidence.calibrate(rule, idle, wanted_per_min=wanted_per_min)
-    hits = _hits(calibrated.rule, judged)
-    decoder = FollowingTangent().fit(learnt.windows, learnt.labels, learnt.runs)
-    manifest = Manifest(
-        method=METHOD,
-        version=version,
-        classes=tuple(str(label) for label in decoder.classes_),
-        rate_hz=read.stream.rate_hz,
-        channels=read.stream.named(ChannelKind.EEG),
-        bands_hz=BANDS_HZ,
-        window_s=WINDOW_S,
-        calibration_sha256=hashes([recording]),
-        accuracy=accuracy,
-        threshold=calibrated.rule.threshold,
-    )
-    saved = save(Decoder(manifest=manifest, estimator=decoder), to)
+    saved = save(Decoder(manifest=manifest, estimator=estimator), to)
     return Fitted(
         path=to,
         sha256=saved.sha256,
         accuracy=accuracy,
-        threshold=calibrated.rule.threshold,
-        hits=hits,
-        false_per_min=calibrated.upper_per_min,
+        threshold=chosen.rule.threshold,
+        hits=_hits(chosen.rule, judged, follows, estimator),
+        false_per_min=chosen.upper_per_min,
+        earlier=before.decoders if before else (),
+        offered=len(offered.decoders) if offered else 0,
+        follows=follows,
     )
 
 
-def rule_of(manifest: Manifest) -> evidence.Rule:
-    """The rule by which a session gathers this decoder's evidence."""
-    moves = tuple(name for name in manifest.classes if name != Side.REST.value)
-    return evidence.Rule(classes=moves, threshold=manifest.threshold)
+def rule_of(manifest: Manifest, *, follows: bool) -> evidence.Rule:
+    """The rule by which a session gathers this decoder's evidence.
 
-
-def stretches_of(plan: SessionPlan, events: Sequence[ev.Event]) -> list[Stretch]:
-    """What was asked of the patient in the calibration, and when nothing was.
-
-    Trials that were broken off are left out. After a movement its rhythm takes a while to return,
-    so the pause behind a trial counts neither as movement nor as rest.
+    Raises
+    ------
+    TooLittleToLearn
+        The decoder was never given a threshold.
     """
-    segments = segments_of(plan)
-    found: list[Stretch] = []
-    segment: Segment = segments[0]
-    began: ev.PhaseBegan | ev.SegmentBegan | None = None
-    for event in events:
-        regular = isinstance(event, ev.PhaseBegan | ev.SegmentBegan)
-        if began is not None and regular:
-            found += _between(segment, began, event.at_s)
-        if isinstance(event, ev.SegmentBegan):
-            segment = segments[event.segment]
-        if regular or isinstance(event, ev.Paused | ev.Skipped | ev.Aborted | ev.Recovered):
-            began = event if isinstance(event, ev.PhaseBegan | ev.SegmentBegan) else None
-    return found
+    gathering = manifest.following if follows else manifest.held
+    if gathering is None:
+        raise TooLittleToLearn(what="a threshold", found="none", needed="a calibration")
+    moves = tuple(name for name in manifest.classes if name != Side.REST.value)
+    return evidence.Rule(classes=moves, **gathering.model_dump())
 
 
-def _between(
-    segment: Segment, began: ev.PhaseBegan | ev.SegmentBegan, ends_s: float
-) -> Iterator[Stretch]:
-    """The stretch from an event to the next, if it is one of the calibration."""
-    if isinstance(began, ev.SegmentBegan):
-        if segment.kind is SegmentKind.REST:
-            yield Stretch(side=Side.REST, run=0, trial=0, begins_s=began.at_s, ends_s=ends_s)
-    elif segment.kind is SegmentKind.CALIBRATION:
-        if began.phase is Phase.ACTIVE:
-            number = segment.trials[began.trial].number
-            yield Stretch(
-                side=began.side, run=segment.run, trial=number, begins_s=began.at_s, ends_s=ends_s
-            )
-        elif began.phase is Phase.FIXATION:
-            yield Stretch(
-                side=Side.REST, run=segment.run, trial=0, begins_s=began.at_s, ends_s=ends_s
-            )
+def _manifest(
+    read: Recording, estimator: FollowingTangent, accuracy: Accuracy, version: str
+) -> Manifest:
+    return Manifest(
+        method=METHOD,
+        version=version,
+        classes=tuple(str(label) for label in estimator.classes_),
+        rate_hz=read.stream.rate_hz,
+        channels=read.stream.named(ChannelKind.EEG),
+        bands_hz=BANDS_HZ,
+        window_s=WINDOW_S,
+        calibration=(),
+        accuracy=accuracy,
+    )
+
+
+def _gathering(rule: evidence.Rule) -> Gathering:
+    return Gathering(
+        threshold=rule.threshold,
+        half_life_s=rule.half_life_s,
+        refractory_s=rule.refractory_s,
+        gap_s=rule.gap_s,
+    )
 
 
 def _enough(plan: SessionPlan, stretches: Sequence[Stretch]) -> None:
@@ -184,93 +195,70 @@ def _enough(plan: SessionPlan, stretches: Sequence[Stretch]) -> None:
             )
 
 
-@dataclass(frozen=True)
-class _Windows:
-    """Windows (windows, bands, channels, samples) with the label, trial and run of each."""
-
-    windows: Floats
-    labels: Any
-    trials: Any
-    runs: Any
-
-
-class _Cutter:
-    """Cuts windows out of a recording by the host's clock."""
-
-    def __init__(self, recording: Recording) -> None:
-        self._path = filtered(recording.stream, recording.blocks)
-        self._rate_hz = recording.stream.rate_hz
-        self._arrived_s = [block.host_s for block in recording.blocks]
-        self._ends = [block.end for block in recording.blocks]
-
-    def ends(self, begins_s: float, ends_s: float, *, step_s: float) -> list[int]:
-        """The sample numbers at which windows between two times end."""
-        first, last = np.interp([begins_s, ends_s], self._arrived_s, self._ends)
-        step = step_s * self._rate_hz
-        found = np.arange(first + WINDOW_S * self._rate_hz, last, step)
-        return [int(end) for end in np.round(found)]
-
-    def windows(self, ends: Sequence[int]) -> Iterator[tuple[int, Floats]]:
-        """The windows that end there, as far as their samples are good."""
-        for end in ends:
-            window = self._path.window(end, WINDOW_S)
-            if window is not None:
-                yield end, window
-
-    def seconds(self, end: int) -> float:
-        """The time of a sample on the device's own count."""
-        return end / self._rate_hz
-
-    def cut(self, stretches: Sequence[Stretch], *, step_s: float) -> _Windows:
-        """All windows of some trials, from when the patient can have reacted."""
-        made = []
-        for stretch in stretches:
-            ends = self.ends(stretch.begins_s + REACTION_S, stretch.ends_s, step_s=step_s)
-            made.append([window for _, window in self.windows(ends)])
-        counts = [len(windows) for windows in made]
-        if not sum(counts):
-            raise TooLittleToLearn(what="a decoder", found="no clean window", needed="clean signal")
-        return _Windows(
-            windows=np.stack([window for windows in made for window in windows]),
-            labels=np.repeat([str(stretch.side) for stretch in stretches], counts),
-            trials=np.repeat([stretch.trial for stretch in stretches], counts),
-            runs=np.repeat([stretch.run for stretch in stretches], counts),
-        )
-
-
-def _folds(learnt: _Windows) -> Any:
+def _folds(today: Lessons) -> Any:
     """By run; a single run is cut into parts of consecutive trials."""
-    if len(np.unique(learnt.runs)) > 1:
-        return learnt.runs
-    order = np.unique(learnt.trials)
-    return np.searchsorted(order, learnt.trials) * PARTS // len(order)
+    if len(np.unique(today.runs)) > 1:
+        return today.runs
+    order = np.unique(today.trials)
+    return np.searchsorted(order, today.trials) * PARTS // len(order)
 
 
-_Judged = tuple[Stretch, list[list[float]], list[float]]
+def _taught(today: Lessons, learn: Any, before: EarlierLessons | None) -> FollowingTangent:
+    """A decoder of some of today's windows, and of all of earlier sessions."""
+    windows, labels = today.windows[learn], today.labels[learn]
+    runs = np.array([f"today {run}" for run in today.runs[learn]])
+    if before is None:
+        return session_model().fit(windows, labels, runs)
+    return session_model().fit(
+        np.concatenate([windows, before.windows]),
+        np.concatenate([labels, before.labels]),
+        np.concatenate([runs, before.runs]),
+        np.repeat([OWN_WEIGHT, 1.0], [len(labels), len(before.labels)]),
+    )
+
+
+def _held_out(today: Lessons, folds: Any, before: EarlierLessons | None) -> Floats:
+    """Log-probabilities of today's windows, each of a decoder that did not learn from its fold."""
+    said = np.empty((len(today.labels), len(np.unique(today.labels))))
+    for fold in np.unique(folds):
+        test = folds == fold
+        said[test] = _taught(today, ~test, before).predict_log_proba(today.windows[test])
+    return said
+
+
+def _helps(today: Lessons, alone: Floats, helped: Floats, classes: Any) -> bool:
+    """Whether earlier sessions made the answers to today's held trials better."""
+    return judge(alone, helped, today.labels, today.trials, classes=classes).kept
 
 
 def _judged(
-    learnt: _Windows, folds: Any, cutter: _Cutter, stretches: Sequence[Stretch]
+    today: Lessons,
+    folds: Any,
+    cutter: Cutter,
+    stretches: Sequence[Stretch],
+    before: EarlierLessons | None,
 ) -> list[_Judged]:
-    """Log-odds over each stretch, of decoders that did not learn from its run.
+    """What is said over each stretch, by decoders that did not learn from its run.
 
     Each decoder reads its part of the recording from the beginning to the end, as a session does;
     what is kept is what it said within the stretches.
     """
-    fold_of = dict(zip(learnt.trials.tolist(), folds.tolist(), strict=True))
+    fold_of = dict(zip(today.trials.tolist(), folds.tolist(), strict=True))
     made: list[_Judged] = []
     for fold in sorted(set(fold_of.values())):
         own = _of_fold(fold, fold_of, stretches)
-        learn = folds != fold
-        model = FollowingTangent().fit(
-            learnt.windows[learn], learnt.labels[learn], learnt.runs[learn]
-        )
-        said = _read(model, cutter, own[0].begins_s, own[-1].ends_s)
+        model = _taught(today, folds != fold, before)
+        followers = [model.follower(follows=reading) for reading in READINGS]
+        said = cutter.said(followers, own[0].begins_s, own[-1].ends_s)
         for stretch in own:
             ends = cutter.ends(stretch.begins_s, stretch.ends_s, step_s=STEP_S)
             inside = [end for end in said if ends and ends[0] <= end <= ends[-1]]
-            times = [cutter.seconds(end) for end in inside]
-            made.append((stretch, [said[end] for end in inside], times))
+            shape = (len(inside), len(model.classes_))
+            by_reading = {
+                reading: np.reshape([said[end][place] for end in inside], shape)
+                for place, reading in enumerate(READINGS)
+            }
+            made.append(_Judged(stretch, [cutter.seconds(end) for end in inside], by_reading))
     return made
 
 
@@ -286,26 +274,50 @@ def _of_fold(fold: int, fold_of: dict[int, int], stretches: Sequence[Stretch]) -
     return own
 
 
-def _read(
-    model: FollowingTangent, cutter: _Cutter, begins_s: float, ends_s: float
-) -> dict[int, list[float]]:
-    """What a decoder says of each movement between two times, by the window's last sample."""
-    follower, classes = model.follower(), [str(label) for label in model.classes_]
-    windows = cutter.windows(cutter.ends(begins_s, ends_s, step_s=STEP_S))
-    said: dict[int, list[float]] = {}
-    while chunk := list(islice(windows, CHUNK)):
-        logarithms = follower.log_probabilities(np.stack([window for _, window in chunk]))
-        odds = evidence.log_odds_of(np.exp(logarithms).tolist(), classes, rest=Side.REST.value)
-        said |= zip([end for end, _ in chunk], odds.tolist(), strict=True)
-    return said
+def _follows(judged: Sequence[_Judged], estimator: FollowingTangent) -> bool:
+    """Whether following did better than staying, on trials of runs that were left out."""
+    trials = [one for one in judged if one.stretch.trial and len(one.times_s)]
+    counts = [len(one.times_s) for one in trials]
+    labels = np.repeat([str(one.stretch.side) for one in trials], counts)
+    names = np.repeat([one.stretch.trial for one in trials], counts)
+    said = {reading: np.concatenate([one.said[reading] for one in trials]) for reading in READINGS}
+    return judge(said[False], said[True], labels, names, classes=estimator.classes_).kept
 
 
-def _hits(rule: evidence.Rule, judged: Sequence[_Judged]) -> float:
+def _odds(one: _Judged, reading: bool, estimator: FollowingTangent) -> list[list[float]]:
+    """Log-odds of each movement, of each window of a stretch."""
+    if not one.times_s:
+        return []
+    classes = [str(label) for label in estimator.classes_]
+    probabilities = np.exp(one.said[reading]).tolist()
+    odds: list[list[float]] = evidence.log_odds_of(
+        probabilities, classes, rest=Side.REST.value
+    ).tolist()
+    return odds
+
+
+def _calibrated(
+    judged: Sequence[_Judged], reading: bool, estimator: FollowingTangent, wanted_per_min: float
+) -> evidence.Calibrated:
+    """The threshold of one way of reading, from all stretches in which nothing was wanted."""
+    moves = tuple(str(label) for label in estimator.classes_ if label != Side.REST.value)
+    rule = evidence.Rule(classes=moves, threshold=1.0)
+    idle = [
+        (_odds(one, reading, estimator), one.times_s)
+        for one in judged
+        if one.stretch.side is Side.REST
+    ]
+    return evidence.calibrate(rule, idle, wanted_per_min=wanted_per_min)
+
+
+def _hits(
+    rule: evidence.Rule, judged: Sequence[_Judged], reading: bool, estimator: FollowingTangent
+) -> float:
     """The share of movement trials whose first decision is the right one."""
     right = [
-        bool(decided) and decided[0].label == str(stretch.side)
-        for stretch, odds, times in judged
-        if stretch.trial and stretch.side is not Side.REST
-        for decided in [evidence.run(rule, odds, times)]
+        bool(decided) and decided[0].label == str(one.stretch.side)
+        for one in judged
+        if one.stretch.trial and one.stretch.side is not Side.REST
+        for decided in [evidence.run(rule, _odds(one, reading, estimator), one.times_s)]
     ]
     return float(np.mean(right)) if right else 0.0

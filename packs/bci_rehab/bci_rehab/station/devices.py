@@ -41,12 +41,16 @@ class _Entry(BaseModel):
 
 
 class Board(_Entry):
-    """``[[boards]]``: a board that BrainFlow knows."""
+    """``[[boards]]``: a board that BrainFlow knows.
+
+    ``package_modulus`` is how many numbers its packages have, where that is known to be another.
+    """
 
     name: str
     board_id: int
     parameters: dict[str, str | int] = {}
     electrodes: tuple[str, ...] = ()
+    package_modulus: int = Field(256, ge=2, le=2**32)
 
 
 class Playback(_Entry):
@@ -187,7 +191,13 @@ def source_for(kind: str, given: Mapping[str, Any], home: Path) -> MakeSource:
         for board in (_synthetic_board(), *file.boards):
             if board.name == name:
                 parameters, electrodes = dict(board.parameters), board.electrodes
-                return partial(BrainFlowSource, board.board_id, parameters, names=electrodes)
+                return partial(
+                    BrainFlowSource,
+                    board.board_id,
+                    parameters,
+                    names=electrodes,
+                    package_modulus=board.package_modulus,
+                )
     if kind == "replay":
         for playback in file.recordings:
             if playback.name == name:

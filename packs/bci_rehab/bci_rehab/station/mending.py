@@ -16,6 +16,8 @@ from haihe.packs import HaiheError
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 20.0
 # So many tries last for half an hour and more; then somebody must close the session.
 TRIES_LIMIT = 120
+# What has been well for so long has all its chances again.
+WELL_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +40,20 @@ class Mender:
     ) -> None:
         self._worker, self._repairs, self._clock = worker, repairs, clock
         self._tries = self._in_vain = 0
-        self._next_s = float("-inf")
+        self._next_s = self._broken_s = float("-inf")
         self._is_busy = False
 
     def look(self, now_s: float) -> None:
         """Have mended what is broken; returns at once."""
-        if self._is_busy or now_s < self._next_s or self._tries >= TRIES_LIMIT:
+        if self._is_busy or now_s < self._next_s:
             return
         broken = [repair for repair in self._repairs if repair.is_broken(now_s)]
-        if broken:
+        if not broken:
+            if now_s - self._broken_s > WELL_S:
+                self._tries = 0
+            return
+        self._broken_s = now_s
+        if self._tries < TRIES_LIMIT:
             self._is_busy = True
             self._tries += 1
             self._worker.submit(self._mend, broken)

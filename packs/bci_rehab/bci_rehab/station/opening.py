@@ -15,6 +15,7 @@ from bci_rehab.station.errors import DecoderNeeded, OrderInvalid
 
 RECORDING = "recording.hrec"
 SUMMARY = "summary.json"
+EARLIER_LIMIT = 3
 
 
 class _Said(BaseModel):
@@ -39,7 +40,10 @@ class DecoderFile(_Said):
 
 
 class Opening(_Said):
-    """One session to open. With ``resume`` its recording is there and is continued."""
+    """One session to open. With ``resume`` its recording is there and is continued.
+
+    ``earlier`` are accepted decoders of the same patient, whose recordings may shorten calibration.
+    """
 
     session: UUID
     folder: str
@@ -47,6 +51,7 @@ class Opening(_Said):
     source: Device
     actuator: Device
     decoder: DecoderFile | None = None
+    earlier: tuple[DecoderFile, ...] = Field((), max_length=EARLIER_LIMIT)
     false_triggers_per_min: float = Field(gt=0, le=60)
     resume: bool = False
 

@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bci_rehab.decode.adaptation import Verdict
 from bci_rehab.decode.model import load
 from bci_rehab.errors import RecorderFailed
 from bci_rehab.session.actuator import ActuatorHost
@@ -41,6 +43,7 @@ from bci_rehab.station import devices
 from bci_rehab.station.calibration import rule_of
 from bci_rehab.station.errors import SourceDiffers
 from bci_rehab.station.following import Follower
+from bci_rehab.station.guard import AdaptationGuard, judge_feedback
 from bci_rehab.station.mending import Mender, Repair
 from bci_rehab.station.opening import RECORDING, SUMMARY, DecoderFile, Opening, within
 from bci_rehab.station.pathway import open_decoder
@@ -71,6 +74,10 @@ class RunningSession:
         self._impedance: dict[str, float] | None = None
         self._driving: DecoderFile | None = opening.decoder
         self._hosts = 0
+        # An earlier session's decoder meets another cap: its mean follows until a run has shown
+        # that it had better not.
+        self._follows = True
+        self._guard = AdaptationGuard(self._judgement, self._heed)
         self._made = ExitStack()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="source-orders")
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
@@ -105,8 +112,13 @@ class RunningSession:
 
     def use(self, file: DecoderFile) -> None:
         """Let an accepted decoder drive from now on; the actuator must be armed again."""
-        decoder, evidence = self._decoder(file, self._made)
-        before, self._driving = self._live.parts.decoder, file
+        found = load(within(self._home, file.file), sha256=file.sha256)
+        self._drive(file, follows=found.manifest.follows)
+
+    def _drive(self, file: DecoderFile, *, follows: bool) -> None:
+        decoder, evidence = self._decoder(file, self._made, follows=follows)
+        before = self._live.parts.decoder
+        self._driving, self._follows = file, follows
         self._live.replace(decoder=decoder, evidence=evidence, sha256=file.sha256)
         if isinstance(before, DecoderProcess):
             self._worker.submit(before.close)
@@ -174,7 +186,7 @@ class RunningSession:
         decoder = evidence = None
         self._info = info
         if opening.decoder is not None:
-            decoder, evidence = self._decoder(opening.decoder, made)
+            decoder, evidence = self._decoder(opening.decoder, made, follows=self._follows)
         recorder, engine = self._recorded(info)
         made.callback(_finish_recording, recorder)
         parts = Parts(
@@ -247,15 +259,16 @@ class RunningSession:
         )
 
     def _decoder(
-        self, file: DecoderFile, made: ExitStack
+        self, file: DecoderFile, made: ExitStack, *, follows: bool
     ) -> tuple[DecoderProcess, GatheredEvidence]:
         path = within(self._home, file.file)
         found = load(path, sha256=file.sha256)
         found.check(self._info)
-        process = DecoderProcess(partial(open_decoder, path, file.sha256, self._info))
+        make = partial(open_decoder, path, file.sha256, self._info, follows=follows)
+        process = DecoderProcess(make)
         process.start()
         made.callback(process.close)
-        rule = rule_of(found.manifest)
+        rule = rule_of(found.manifest, follows=follows)
         return process, GatheredEvidence(rule, rate_hz=self._info.rate_hz)
 
     # --- in the session's thread -----------------------------------------------------------------
@@ -271,6 +284,7 @@ class RunningSession:
     def _tell(self, message: dict[str, Any]) -> None:
         if self._follower is not None:
             self._follower.follow(message)
+        self._guard.follow(message)
         self._mender.look(message["at_s"])
         if message["at_s"] >= self._next_impedance_s and message["trial"]["kind"] == "waiting":
             self._next_impedance_s = message["at_s"] + IMPEDANCE_S
@@ -314,13 +328,33 @@ class RunningSession:
 
     def _mend_decoder(self) -> None:
         if self._driving is not None:
-            self.use(self._driving)
+            self._drive(self._driving, follows=self._follows)
 
     def _mend_recorder(self) -> None:
         recorder = self._live.parts.recorder
         assert isinstance(recorder, Recorder)
         recorder.go_on()
         self._live.replace(recorder=recorder)
+
+    def _judgement(self) -> partial[Verdict | None] | None:
+        """What judges the decoder in use, at the end of a run."""
+        if self._driving is None or self._live.parts.yoke is not None:
+            return None
+        path = within(self._home, self._driving.file)
+        return partial(
+            judge_feedback, self.recording, path, self._driving.sha256, follows=self._follows
+        )
+
+    def _heed(self, verdict: Verdict) -> None:
+        """Write the verdict down, and read the signal in the other way if that did better."""
+        with suppress(RecorderFailed):
+            self._live.parts.recorder.append(
+                RecordKind.NOTE,
+                {"what": "adaptation", "followed": self._follows, **asdict(verdict)},
+            )
+        if verdict.kept and self._driving is not None and not self._closing.is_set():
+            with suppress(HaiheError):  # what cannot be changed goes on as it was
+                self._drive(self._driving, follows=not self._follows)
 
     def _measure_impedance(self) -> None:
         """Ask the source, before the session begins; most amplifiers cannot tell."""
@@ -336,6 +370,7 @@ class RunningSession:
         if self._is_finished:
             return
         self._is_finished = True
+        self._guard.close()
         self._worker.shutdown(wait=True, cancel_futures=True)
         with suppress(RecorderFailed):
             recorder = self._live.parts.recorder

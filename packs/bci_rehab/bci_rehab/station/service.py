@@ -22,6 +22,7 @@ from bci_rehab.session.export import Person, label_of, to_bids, to_edf
 from bci_rehab.session.interlock import PAGE_REPLACED
 from bci_rehab.session.record_format import read_recording
 from bci_rehab.station import calibration, devices
+from bci_rehab.station.earlier import Earlier
 from bci_rehab.station.errors import OrderInvalid, SessionNotHere, StationBusy
 from bci_rehab.station.opening import RECORDING, DecoderFile, read_opening, within
 from bci_rehab.station.running import RunningSession
@@ -223,6 +224,10 @@ class Station:
             to,
             wanted_per_min=running.opening.false_triggers_per_min,
             version=f"{version('haihe-bci-rehab')}+{running.opening.session}-{number}",
+            earlier=[
+                Earlier(decoder=within(self.home, one.file), sha256=one.sha256)
+                for one in running.opening.earlier
+            ],
         )
         try:
             fitted = await self._beside(job)

@@ -21,6 +21,7 @@ ACCURACY = {
 FIT = {
     "state": "done", "detail": "", "file": "sessions/x/decoder-1.zip", "sha256": "a" * 64,
     "method": "tangent space", "accuracy": ACCURACY, "threshold": 1.8,
+    "hits": 0.7, "false_per_min": 0.45, "earlier": [], "offered": 0, "follows": False,
 }  # fmt: skip
 SUMMARY = {
     "lasted_s": 1_800.0, "ended": "finished", "trials": 40, "hits": 15, "misses": 4, "wrong": 0,

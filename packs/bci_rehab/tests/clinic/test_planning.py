@@ -78,6 +78,13 @@ def test_an_ordinary_prescription_has_calibration_and_feedback() -> None:
     assert plan(calibrate=False).feedback_runs > made.feedback_runs
 
 
+def test_earlier_sessions_halve_the_calibration() -> None:
+    shorter = plan(has_earlier=True)
+    assert shorter.calibration_runs == 1
+    assert rest_s(shorter) >= 60.0 * rest_needed_min(0.5)
+    assert longest_s(shorter) < longest_s(plan())
+
+
 def test_of_both_hands_the_affected_one_moves() -> None:
     made = plan(side=TrainedSide.BOTH)
     assert made.sides == (Side.LEFT, Side.RIGHT, Side.REST)

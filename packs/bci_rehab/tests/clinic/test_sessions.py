@@ -197,6 +197,7 @@ def test_what_the_station_is_asked_to_open(
         "source": {"kind": "synthetic", "given": {"channels": 16}},
         "actuator": {"kind": "none", "given": {}},
         "decoder": None,
+        "earlier": [],
         "false_triggers_per_min": 0.5,
         "resume": False,
     }
@@ -296,6 +297,24 @@ def test_an_accepted_decoder_drives_this_session_and_the_next(
     sessions.open_session(clinic.therapist, following.pk, WITH_HAND)
     assert station.asked_for("open")[-1]["decoder"]["sha256"] == FIT["sha256"]
     assert kinds().count("decoder_accepted") == 1
+
+
+def test_an_accepted_sessions_recording_shortens_the_next_calibration(
+    clinic: Clinic, running: TrainingSession, station: FakeStation
+) -> None:
+    decoder = fitted(clinic, running)
+    assert (decoder.hits, decoder.false_per_min) == (FIT["hits"], FIT["false_per_min"])
+    sessions.close_session(clinic.therapist, running.pk)
+    following = plan(clinic, running.patient, calibrate=True)
+    assert following.plan["calibration_runs"] < running.plan["calibration_runs"]
+    sessions.open_session(clinic.therapist, following.pk, QUIET)
+    file = {"file": FIT["file"], "sha256": FIT["sha256"]}
+    assert station.asked_for("open")[-1]["earlier"] == [file]
+    station.fit = {**FIT, "sha256": "d" * 64, "earlier": [FIT["sha256"]], "offered": 1}
+    second = decoders.accept_fit(clinic.therapist, following.pk, "d" * 64)
+    assert set(second.calibration_sessions.all()) == {running, following}
+    decoders.reject(clinic.therapist, decoder.pk, "noisy")
+    assert decoder not in sessions.earlier_of(following)
 
 
 def test_only_what_was_looked_at_is_accepted(

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bci_rehab.decode import adaptation, model, motor, tasks
-from bci_rehab.decode.covariance import shrunk_covariances
+from bci_rehab.decode.following import FollowingTangent
 from bci_rehab.decode.recordings import Windows, cut
 from bci_rehab.decode.recordings import motor as motor_folder
-from bci_rehab.decode.transfer import Session, Transfer, euclidean_alignment, inverse_roots
 from bci_rehab.errors import DecoderDamaged, DecoderMismatch, TooLittleToLearn
 from bci_rehab.signal.blocks import Channel, StreamInfo
 from hypothesis import given
@@ -44,7 +43,7 @@ def _manifest(**changes: object) -> model.Manifest:
         channels=NAMES,
         bands_hz=((8.0, 30.0),),
         window_s=1.0,
-        calibration_sha256=("0" * 64,),
+        calibration=(model.Calibration(sha256="0" * 64, length=1),),
         accuracy=model.accuracy(40, 45, chance=0.5),
     )
     return base.model_copy(update=changes)
@@ -55,45 +54,58 @@ def _source(names: tuple[str, ...] = NAMES, rate_hz: float = 160.0) -> StreamInf
     return StreamInfo(name="cap", source_id="1", rate_hz=rate_hz, channels=channels)
 
 
+def _with_earlier(
+    windows: np.ndarray, labels: np.ndarray, earlier: list[tuple[np.ndarray, np.ndarray]]
+) -> FollowingTangent:
+    """Taught by today's windows and those of other days, as the station does."""
+    days = [(windows, labels), *earlier]
+    return FollowingTangent().fit(
+        np.concatenate([day for day, _ in days]),
+        np.concatenate([said for _, said in days]),
+        np.repeat(np.arange(len(days)), [len(said) for _, said in days]),
+        np.repeat([3.0, *(1.0 for _ in earlier)], [len(said) for _, said in days]),
+    )
+
+
 def test_earlier_sessions_help_a_short_calibration_of_a_drifted_cap() -> None:
     gains = []
     for day in range(6):
         windows, labels = _session(100 + day, 120, size=0.9)
-        earlier = tuple(Session(*_session(10 * day + k, 60, size=0.9)) for k in range(3))
-        alone = Transfer().fit(windows[:6], labels[:6]).predict(windows[6:])
-        helped = Transfer(earlier).fit(windows[:6], labels[:6]).predict(windows[6:])
+        earlier = [_session(10 * day + k, 60, size=0.9) for k in range(3)]
+        alone = FollowingTangent().fit(windows[:6], labels[:6]).predict(windows[6:])
+        helped = _with_earlier(windows[:6], labels[:6], earlier).predict(windows[6:])
         gains.append(np.mean(helped == labels[6:]) - np.mean(alone == labels[6:]))
     assert np.mean(gains) > 0.05
 
 
-def test_euclidean_alignment_makes_the_mean_covariance_the_identity() -> None:
-    windows, _ = _session(0, 40)
-    aligned = euclidean_alignment(windows)
-    aligned -= aligned.mean(axis=-1, keepdims=True)
-    mean = (aligned @ aligned.swapaxes(-1, -2)).mean(axis=0) / aligned.shape[-1]
-    assert np.allclose(mean, np.eye(6), atol=1e-9)
+def test_a_burst_moves_the_followed_mean_no_further_than_the_edge_of_its_reach() -> None:
+    windows, labels = _session(0, 60)
+    burst = 30.0 * windows[:20]
+    after = []
+    for reach in (None, 0.99):
+        model = FollowingTangent(prior_windows=60.0, reach=reach).fit(windows, labels)
+        follower = model.follower()
+        calm = follower.log_probabilities(windows[-20:])
+        follower.log_probabilities(burst)
+        after.append(np.abs(follower.log_probabilities(windows[-20:]) - calm).max())
+    free, bounded = after
+    assert bounded < 0.2 * free
 
 
-def test_the_running_mean_comes_to_where_the_signal_went() -> None:
-    before = shrunk_covariances(_session(0, 60)[0])
-    after = shrunk_covariances(_session(1, 300)[0])
-    running = adaptation.RunningMean(1, 6, rate=0.05)
-    for covariance in (*before, *after):
-        running.update(covariance)
-    moved = running.roots() @ after @ running.roots()
-    stayed = inverse_roots(before) @ after @ inverse_roots(before)
-    assert np.linalg.norm(moved.mean(axis=0) - np.eye(6)) < 1.0
-    assert np.linalg.norm(stayed.mean(axis=0) - np.eye(6)) > 3.0
-
-
-def test_the_bias_follows_a_shift_without_labels() -> None:
-    rng = np.random.default_rng(0)
-    labels = np.resize([0, 1], 400)
-    features = rng.standard_normal((400, 3)) + labels[:, None] * 2.0
-    fixed = adaptation.AdaptiveLDA().fit(features, labels)
-    follows = adaptation.AdaptiveLDA().fit(features, labels).adapt(features + 2.0)
-    assert np.mean(follows.predict(features + 2.0) == labels) > 0.9
-    assert np.mean(fixed.predict(features + 2.0) == labels) < 0.75
+def test_an_old_signal_is_forgotten_and_a_held_mean_moves_nowhere() -> None:
+    windows, labels = _session(0, 60)
+    other = 3.0 * windows
+    wanted = FollowingTangent(prior_windows=30.0, memory_windows=40.0).fit(windows, labels)
+    follower = wanted.follower()
+    for _ in range(6):
+        follower.log_probabilities(other)
+    followed = follower.log_probabilities(other[:10])
+    assert np.allclose(followed, wanted.follower(follows=False).log_probabilities(windows[:10]),
+                       atol=0.3)  # fmt: skip
+    held = wanted.follower(follows=False)
+    before = held.log_probabilities(windows[:10])
+    held.log_probabilities(other)
+    assert np.array_equal(held.log_probabilities(windows[:10]), before)
 
 
 class _Says:
@@ -104,9 +116,16 @@ class _Says:
     def __init__(self, slope: float, shift: float = 0.0) -> None:
         self.slope, self.shift = slope, shift
 
-    def predict_proba(self, windows: np.ndarray) -> np.ndarray:
-        second = 1.0 / (1.0 + np.exp(-self.slope * (windows[:, 0] - self.shift)))
-        return np.stack([1.0 - second, second], axis=1)
+    def logs(self, windows: np.ndarray) -> np.ndarray:
+        odds = self.slope * (windows[:, 0] - self.shift)
+        return -np.logaddexp(0.0, np.stack([odds, -odds], axis=1))
+
+
+def _judge(
+    before: _Says, after: _Says, windows: np.ndarray, labels: np.ndarray, trials: np.ndarray
+) -> adaptation.Verdict:
+    said = before.logs(windows), after.logs(windows)
+    return adaptation.judge(*said, labels, trials, classes=_Says.classes_)
 
 
 def test_an_adaptation_is_kept_where_it_helps_and_refused_where_it_hurts_or_does_nothing() -> None:
@@ -115,16 +134,15 @@ def test_an_adaptation_is_kept_where_it_helps_and_refused_where_it_hurts_or_does
     windows = rng.standard_normal((40, 1)) + 3.0 * labels[:, None]
     trials = np.arange(40)
     good, poor = _Says(3.0, 1.5), _Says(3.0, -0.5)
-    assert adaptation.judge(poor, good, windows, labels, trials).kept
-    assert not adaptation.judge(good, poor, windows, labels, trials).kept
-    assert not adaptation.judge(good, good, windows, labels, trials).kept
-    few = adaptation.judge(poor, good, windows[:3], labels[:3], trials[:3])
-    assert not few.kept
+    assert _judge(poor, good, windows, labels, trials).kept
+    assert not _judge(good, poor, windows, labels, trials).kept
+    assert not _judge(good, good, windows, labels, trials).kept
+    assert not _judge(poor, good, windows[:3], labels[:3], trials[:3]).kept
 
 
 def test_windows_of_one_trial_do_not_count_as_many_witnesses() -> None:
     windows, labels = np.full((50, 1), 2.0), np.ones(50, dtype=int)
-    verdict = adaptation.judge(_Says(0.1), _Says(3.0), windows, labels, np.zeros(50))
+    verdict = _judge(_Says(0.1), _Says(3.0), windows, labels, np.zeros(50))
     assert verdict.trials == 1
     assert not verdict.kept
 
@@ -216,13 +234,13 @@ def _imagery(recordings: Path, runs: tuple[int, ...]) -> Windows:
 
 def test_executed_runs_shorten_the_calibration_of_imagined_ones(recordings: Path) -> None:
     earlier, today = _imagery(recordings, (5, 9, 13)), _imagery(recordings, (6, 10, 14))
-    session = (Session(earlier.samples, earlier.labels),)
     alone, helped = [], []
     for run in np.unique(today.folds):
         taught = today.folds == run
-        for source, results in (((), alone), (session, helped)):
-            fitted = Transfer(source).fit(today.samples[taught], today.labels[taught])
-            results.append(np.mean(fitted.predict(today.samples[~taught]) == today.labels[~taught]))
+        windows, labels = today.samples[taught], today.labels[taught]
+        for before, results in (([], alone), ([(earlier.samples, earlier.labels)], helped)):
+            said = _with_earlier(windows, labels, before).predict(today.samples[~taught])
+            results.append(np.mean(said == today.labels[~taught]))
     print(f"one calibration run: {np.mean(alone):.3f} alone, {np.mean(helped):.3f} with transfer")
     assert np.mean(helped) >= np.mean(alone)
     assert np.mean(helped) > 0.85

@@ -306,3 +306,15 @@ def test_package_numbers_are_unwrapped_through_losses_of_several_turns(
 def test_several_samples_in_one_package_are_counted_on() -> None:
     counter = PackageCounter(modulus=256, rate_hz=250.0)
     assert counter.number([7, 7, 8, 8], np.arange(4) / 250.0) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("span", [range(101), range(101, 201), range(1, 17), range(65_536)])
+def test_a_counter_that_begins_again_at_another_number_loses_nothing(span: range) -> None:
+    counter = PackageCounter(modulus=256, rate_hz=200.0)
+    count = 3 * max(len(span), 300)
+    packages = np.resize(np.arange(span.start, span.stop), count)
+    numbers = counter.number(packages, np.arange(count) / 200.0)
+    assert numbers[-1] == count - 1
+    kept = np.delete(np.arange(count), np.s_[150:180])
+    lost = PackageCounter(modulus=len(span), rate_hz=200.0)
+    assert lost.number(packages[kept], kept / 200.0)[-1] == count - 1

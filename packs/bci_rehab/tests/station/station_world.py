@@ -39,10 +39,12 @@ def recorded_calibration(
     desynchronisation: float = 0.55,
     swap: bool = False,
     seed: int = 2,
+    contact: np.ndarray | float = 1.0,
 ) -> Path:
     """Record a whole calibration in the synthetic patient's own time.
 
     ``swap`` makes what the patient does unrelated to what is asked: a fair coin decides.
+    ``contact`` is by how much each electrode conducts better than usually.
     """
     profile = PatientProfile(desynchronisation=desynchronisation, compliance=1.0)
     brain = SyntheticBrain(
@@ -56,7 +58,7 @@ def recorded_calibration(
     size = round(TICK_S * RATE_HZ)
     while not engine.state.ended:
         first = brain.given
-        samples = brain.generate(size)
+        samples = brain.generate(size) * contact
         now_s = BEGINS_S + brain.given / RATE_HZ
         times = np.arange(first, first + size) / RATE_HZ
         recorder.append_block(Block(first=first, samples=samples, device_s=times, host_s=now_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,17 @@ from bci_rehab.clinic.domain import USUAL_FALSE_PER_MIN, USUAL_MINUTES, Modality
 from bci_rehab.clinic.domain import Side as TrainedSide
 from bci_rehab.clinic.planning import plan_for
 from bci_rehab.decode.model import load
-from bci_rehab.errors import DecoderDamaged, TooLittleToLearn
+from bci_rehab.errors import CalibrationChanged, DecoderDamaged, TooLittleToLearn
 from bci_rehab.session import events as ev
-from bci_rehab.session.plan import Phase, Side
+from bci_rehab.session.offline import filtered
+from bci_rehab.session.plan import Phase, Side, Task
 from bci_rehab.session.record_format import read_recording
-from bci_rehab.station.calibration import fit, rule_of, stretches_of
-from bci_rehab.station.pathway import filtered, open_decoder
+from bci_rehab.station.calibration import fit, rule_of
+from bci_rehab.station.cutting import stretches_of
+from bci_rehab.station.earlier import Earlier
+from bci_rehab.station.guard import judge_feedback
+from bci_rehab.station.opening import RECORDING
+from bci_rehab.station.pathway import open_decoder
 from bci_rehab.station.summary import summary_of
 from station_world import CALIBRATION, INFO, QUICK, RATE_HZ, recorded_calibration
 
@@ -28,9 +34,26 @@ def test_a_patient_whose_rhythms_answer_gets_a_decoder(calibrated: Path, tmp_pat
     assert fitted.hits > 0.5
     assert 0 < fitted.false_per_min <= 3.0
     found = load(fitted.path, sha256=fitted.sha256)
-    assert rule_of(found.manifest).classes == ("right",)
-    assert rule_of(found.manifest).threshold == fitted.threshold > 0
-    assert found.manifest.calibration_sha256
+    rule = rule_of(found.manifest, follows=fitted.follows)
+    assert rule.classes == ("right",)
+    assert rule.threshold == fitted.threshold > 0
+    (learnt,) = found.manifest.calibration
+    learnt.check(calibrated)
+
+
+def test_a_decoder_names_what_it_learned_from_though_the_recording_went_on(
+    calibrated: Path, tmp_path: Path
+) -> None:
+    whole = calibrated.read_bytes()
+    growing = tmp_path / "recording.hrec"
+    growing.write_bytes(whole[:-5_000])
+    fitted = fit(growing, tmp_path / "decoder.zip", wanted_per_min=3.0, version="1")
+    (learnt,) = load(fitted.path).manifest.calibration
+    growing.write_bytes(whole)
+    learnt.check(growing)
+    growing.write_bytes(whole[:1_000] + b"x" + whole[1_001:])
+    with pytest.raises(CalibrationChanged):
+        learnt.check(growing)
 
 
 def test_one_who_does_something_else_stays_at_chance(tmp_path: Path) -> None:
@@ -72,6 +95,56 @@ def test_the_usual_prescription_calibrates(tmp_path: Path) -> None:
     fitted = fit(path, tmp_path / "decoder.zip", wanted_per_min=USUAL_FALSE_PER_MIN, version="1")
     assert fitted.accuracy.above_chance
     assert 0 < fitted.false_per_min <= USUAL_FALSE_PER_MIN
+
+
+def test_accepted_sessions_are_learned_from_where_held_trials_say_that_it_helps(
+    calibrated: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first" / "decoder-1.zip"
+    first.parent.mkdir()
+    shutil.copy(calibrated, first.parent / RECORDING)
+    accepted = fit(first.parent / RECORDING, first, wanted_per_min=3.0, version="1")
+    earlier = [Earlier(decoder=first, sha256=accepted.sha256)]
+    short = replace(
+        CALIBRATION, calibration_runs=1, trials_per_side=5, timings=replace(QUICK, rest_s=90.0)
+    )
+    contact = np.exp(0.4 * np.random.default_rng(5).standard_normal(len(INFO.channels)))
+    today = recorded_calibration(
+        tmp_path / "today.hrec", plan=short, seed=9, desynchronisation=0.4, contact=contact
+    )
+    to = tmp_path / "decoder.zip"
+    helped = fit(today, to, wanted_per_min=3.0, version="2", earlier=earlier)
+    assert helped.offered == 1
+    assert helped.earlier == (accepted.sha256,)
+    assert len(load(to).manifest.calibration) == 2
+    feet = replace(short, task=Task.ATTEMPT)
+    other = recorded_calibration(tmp_path / "other.hrec", plan=feet, seed=9)
+    assert fit(other, to, wanted_per_min=3.0, version="3", earlier=earlier).offered == 0
+    (first.parent / RECORDING).write_bytes(b"x" * 10_000)
+    with pytest.raises(CalibrationChanged, match="reject the decoder"):
+        fit(today, to, wanted_per_min=3.0, version="4", earlier=earlier)
+
+
+def test_a_moved_cap_is_followed_where_the_run_says_that_it_helps(
+    calibrated: Path, tmp_path: Path
+) -> None:
+    decoder = tmp_path / "decoder.zip"
+    fitted = fit(calibrated, decoder, wanted_per_min=3.0, version="1")
+    plan = replace(
+        CALIBRATION, calibration_runs=0, feedback_runs=1, timings=replace(QUICK, rest_s=30.0)
+    )
+    contact = np.exp(0.4 * np.random.default_rng(5).standard_normal(len(INFO.channels)))
+    moved = recorded_calibration(tmp_path / "moved.hrec", plan=plan, seed=7, contact=contact)
+    to_following = judge_feedback(moved, decoder, fitted.sha256, follows=False)
+    to_holding = judge_feedback(moved, decoder, fitted.sha256, follows=True)
+    assert to_following is not None
+    assert to_following.kept
+    assert to_following.accuracy_after >= to_following.accuracy_before
+    assert to_holding is not None
+    assert not to_holding.kept
+    few = replace(plan, trials_per_side=2)
+    short = recorded_calibration(tmp_path / "short.hrec", plan=few)
+    assert judge_feedback(short, decoder, fitted.sha256, follows=True) is None
 
 
 def test_too_little_rest_bounds_no_rate(calibrated: Path, tmp_path: Path) -> None:

@@ -25,16 +25,22 @@ from bci_rehab.signal.sources import Clock, Sleep
 BUFFER_SAMPLES = 45_000
 READ_LIMIT = 4_096
 POLL_S = 0.002
+# By how much less time may have passed between two packages than the samples between them take.
+JITTER_S = 0.1
 
 
 @dataclass
 class PackageCounter:
     """Unwraps package numbers into sample numbers. Pure.
 
+    Boards begin again at different numbers, and some at another one in another mode. A loss that
+    the time between packages does not bear out is therefore none: the counter has begun again, and
+    the modulus is taken from there.
+
     Attributes
     ----------
     modulus : int
-        How many numbers there are before they begin again.
+        How many numbers there are before they begin again, as far as is known.
     rate_hz : float
         Tells whole turns that were lost, with the time between packages.
     """
@@ -54,6 +60,8 @@ class PackageCounter:
                 before, before_s, number_before = self._last
                 step = (int(package) - before) % self.modulus
                 passed = (float(stamp_s) - before_s) * self.rate_hz
+                if int(package) < before and step > max(passed, 1.0) + JITTER_S * self.rate_hz:
+                    self.modulus, step = before - int(package) + 1, 1
                 # Whole turns are believed only where most of the time for them has passed.
                 turns = max(0, round((passed - step) / self.modulus)) if passed > 0 else 0
                 number = number_before + max(1, step + turns * self.modulus)
@@ -74,7 +82,8 @@ class BrainFlowSource:
     names : sequence of str
         Where the electrodes sit, in the order of the board's channels; its own names by default.
     package_modulus : int
-        At which number the board's package counter begins again.
+        How many numbers the board's packages have before they begin again; found out where it is
+        another.
     """
 
     def __init__(

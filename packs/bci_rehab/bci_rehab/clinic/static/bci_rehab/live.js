@@ -121,7 +121,13 @@ function fit({ fit: found, has_decoder: drives }) {
   }
   const { value, standard_error: error, trials: count, chance_bound: bound } = found.accuracy;
   const values = { value: percent(value), error: percent(error), trials: count, bound: percent(bound) };
-  say("fit", fill(better ? words.fit.above : words.fit.chance, values));
+  const promises = {
+    hits: percent(found.hits),
+    threshold: found.threshold.toFixed(2),
+    rate: found.false_per_min.toFixed(2),
+    confidence: `${(found.accuracy.confidence * 100).toFixed(1)} %`,
+  };
+  say("fit", `${fill(better ? words.fit.above : words.fit.chance, values)} ${fill(words.fit.promises, promises)}`);
 }
 
 find("scale").addEventListener("change", (event) => signal?.look({ scale: Number(event.target.value) }));
