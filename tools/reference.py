@@ -30,16 +30,26 @@ from django.utils import translation
 
 import haihe
 from haihe.api.v1 import api
-from haihe.cli.main import app
+from haihe.cli.main import LANGUAGE_VARIABLE, app
+from haihe.client.sdk import TOKEN_VARIABLE, URL_VARIABLE
 from haihe.kernel import metrics
 from haihe.kernel.errors import HaiheError
 from haihe.kernel.http import status_of
-from haihe.kernel.settings import HaiheSettings
+from haihe.kernel.settings import CONFIG_VARIABLE, HaiheSettings
 from haihe.kernel.terminal import EXIT_CODES, NO_CONSENT
+from haihe.policy.cli import AS_VARIABLE
 from haihe.policy.domain import ACTIONS
 from haihe.policy.services import policy_text
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+VARIABLES = {
+    CONFIG_VARIABLE: "The TOML file with the settings.",
+    AS_VARIABLE: "E-mail of the person whom commands act for, as `haihe --as` says it.",
+    LANGUAGE_VARIABLE: "Language of what commands print: `en` or `zh-hans`.",
+    URL_VARIABLE: "Address of the platform that the Python SDK speaks with.",
+    TOKEN_VARIABLE: "API token that the Python SDK signs in with.",
+    "HAIHE_CRASH_AT": "`NAME:N` ends the process at the Nth passing of a named point: for tests.",
+}
 NOTE = "<!-- Written by tools/reference.py from the code; do not edit. -->\n\n"
 
 
@@ -54,9 +64,13 @@ def settings_page() -> str:
     ]
     for name, field in HaiheSettings.model_fields.items():
         default = field.default
-        shown = "(empty)" if str(default) in ("", "**********") else f"`{default}`"
+        shown = (
+            "(empty)" if str(default) in ("", "**********") or default == Path() else f"`{default}`"
+        )
         text = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{name}` | `HAIHE_{name.upper()}` | {shown} | {text} |")
+    lines += ["\n## Variables of one call\n", "| variable | what it does |", "|---|---|"]
+    lines += [f"| `{name}` | {text} |" for name, text in VARIABLES.items()]
     return "\n".join(lines) + "\n"
 
 
