@@ -54,7 +54,9 @@ def settings_page() -> str:
     ]
     for name, field in HaiheSettings.model_fields.items():
         default = field.default
-        shown = "(empty)" if str(default) in ("", "**********") else f"`{default}`"
+        shown = (
+            "(empty)" if str(default) in ("", "**********") or default == Path() else f"`{default}`"
+        )
         text = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{name}` | `HAIHE_{name.upper()}` | {shown} | {text} |")
     lines += [

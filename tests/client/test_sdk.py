@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -201,3 +202,71 @@ def test_an_answer_that_is_no_problem_is_an_error_too(tmp_path: Path) -> None:
     with pytest.raises(ApiError, match="bad gateway"):
         gateway.download("/x", tmp_path / "x")
     assert not list(tmp_path.iterdir()), "nothing is left of a failed download"
+
+
+def test_an_upload_that_breaks_is_sent_again_whole_with_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_bytes(b"a,b\n1,2\n")
+    keys: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert b"a,b\n1,2\n" in request.read()
+        keys.append(request.headers["Idempotency-Key"])
+        if len(keys) < 3:
+            raise httpx.ReadError("broken")
+        return httpx.Response(201, json={"number": 1})
+
+    assert conversation(handler).upload("/x", file, key="mine", source="test") == {"number": 1}
+    assert keys == ["mine"] * 3
+
+
+def test_a_download_that_breaks_begins_again(tmp_path: Path) -> None:
+    class Broken(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"ha"
+            raise httpx.ReadError("broken")
+
+    calls: list[Any] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        if len(calls) == 1:
+            return httpx.Response(200, stream=Broken())
+        return httpx.Response(200, content=b"whole")
+
+    assert conversation(handler).download("/x", tmp_path / "x").read_bytes() == b"whole"
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+
+    def dead(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Broken())
+
+    with pytest.raises(ConnectionFailed, match="broken"):
+        conversation(dead).download("/y", tmp_path / "y")
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+
+
+def test_an_edit_of_what_was_changed_meanwhile_is_refused(firm: Haihe) -> None:
+    read = firm.organisations.get("firm")
+    assert read.etag
+    firm.organisations.update("firm", name="First", etag=read.etag)
+    with pytest.raises(ApiError, match="input.stale_edit"):
+        firm.organisations.update("firm", name="Second", etag=read.etag)
+    again = firm.organisations.get("firm")
+    assert again["name"] == "First"
+    assert firm.organisations.update("firm", name="Second", etag=again.etag)["name"] == "Second"
+
+
+def test_a_statement_is_read_to_its_end(firm: Haihe, monkeypatch: pytest.MonkeyPatch) -> None:
+    [account] = [row for row in firm.accounts.list() if row["name"] == "firm"]
+    for number in range(4):
+        deposit(
+            CONSOLE,
+            UUID(account["id"]),
+            transfer_id=new_id(),
+            amount_micro=1,
+            reference=str(number),
+        )
+    monkeypatch.setattr("haihe.client.http.PAGE", 2)
+    rows = list(firm.accounts.transfers(account["id"]))
+    assert [row["amount_micro"] for row in rows] == [1, 1, 1, 1, 100 * MICRO]
+    assert firm.accounts.statement(account["id"])["closing_micro"] == rows[0]["balance_micro"]

@@ -26,7 +26,7 @@ PUBLIC = frozenset(
         "list_schemes", "read_scheme", "list_packs", "read_pack",
         "list_evaluations", "read_evaluation",
         "list_centres", "read_centre", "list_pools", "read_pool", "list_offers",
-        "network_state", "pool_history", "list_maintenance", "read_agent",
+        "network_state", "pool_history", "list_maintenance",
         "list_datasets", "read_dataset", "list_dataset_versions", "read_dataset_version",
         "read_evidence_head", "list_checkpoints", "list_evidence_keys", "prove_inclusion",
         "prove_consistency", "list_evidence", "list_centre_accounts", "list_allocations",
@@ -112,9 +112,9 @@ def completed(document: OpenAPISchema) -> OpenAPISchema:
     }
     for name, schema in components["schemas"].items():
         _describe(name, schema)
-    for path, operations in document["paths"].items():
+    for operations in document["paths"].values():
         for method, operation in operations.items():
-            _complete(path, method, operation)
+            _complete(method, operation)
     return document
 
 
@@ -136,14 +136,15 @@ def _describe(name: str, schema: dict[str, Any]) -> None:
             about["description"] = OVERRIDES.get(f"{name}.{field}") or FIELDS[field]
 
 
-def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+def _complete(method: str, operation: dict[str, Any]) -> None:
+    names_something = {item["name"] for item in operation["parameters"]} - {"cursor", "limit"}
     for parameter in operation["parameters"]:
         if "description" not in parameter:
             parameter["description"] = PARAMETERS[parameter["name"]]
     if operation["operationId"] in PUBLIC:
         operation["security"] = [*operation["security"], {}]
     _add_headers(method, operation)
-    statuses = {*EVERYWHERE, *OF_METHOD[method], *([404] if "{" in path else [])}
+    statuses = {*EVERYWHERE, *OF_METHOD[method], *([404] if names_something else [])}
     for status in sorted(statuses):
         operation["responses"][status] = {"$ref": f"#/components/responses/{PROBLEMS[status][0]}"}
 

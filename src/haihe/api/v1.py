@@ -36,11 +36,12 @@ api = Api(
     parser=StrictParser(),
     auth=[TokenAuth(), SessionAuth(), nobody],
     description=(
-        "Every answer that is an error is an RFC 9457 problem with a stable `code`. Lists are read "
-        "by cursor. Every POST takes an `Idempotency-Key`, remembered for as many days as the "
-        "setting `idempotency_days` says. GET answers carry an ETag; a PUT with `If-Match` is "
-        "refused if the thing was changed since. What the policies permit to anybody needs no "
-        "credentials. Amounts are integers of micro-units."
+        "Every answer that is an error is an RFC 9457 problem with a stable `code`. Lists that "
+        "grow are read by cursor; those of one thing, such as its members, come whole. Every POST "
+        "takes an `Idempotency-Key`, remembered for as many days as the setting "
+        "`idempotency_days` says. GET answers carry an ETag; a PUT with `If-Match` is refused if "
+        "the thing was changed since. What the policies permit to anybody needs no credentials. "
+        "Amounts are integers of micro-units."
     ),
 )
 for router in (parties, ledger, evidence, data, compute, packs, programme):

@@ -7,11 +7,14 @@
         job = haihe.jobs.submit(quote["id"])
         haihe.jobs.wait(job["id"], on_log=print)
 
-Requests that act carry an idempotency key, so that they are repeated without harm when the
-connection breaks. Errors of the platform are raised as :class:`ApiError` with their stable code.
+Requests that act, uploads too, carry an idempotency key, so that they are repeated without harm
+when the connection breaks. A record remembers its ``etag``: an edit that is given it is refused if
+somebody else was faster. Errors of the platform are raised as :class:`ApiError` with their stable
+code.
 """
 
-from haihe.client.http import ApiError, ConnectionFailed
-from haihe.client.sdk import Haihe, JobTimeout
+from haihe.client.http import ApiError, ConnectionFailed, Record
+from haihe.client.jobs import JobTimeout
+from haihe.client.sdk import Haihe
 
-__all__ = ["ApiError", "ConnectionFailed", "Haihe", "JobTimeout"]
+__all__ = ["ApiError", "ConnectionFailed", "Haihe", "JobTimeout", "Record"]

@@ -19,8 +19,13 @@ PAGE = 200
 PAGES_LIMIT = 100_000
 PIECE_BYTES = 1 << 18
 
-Record = dict[str, Any]
 OnBytes = Callable[[int, int], object]
+
+
+class Record(dict[str, Any]):
+    """A thing as it was read, and its ETag, with which an edit is refused if it was changed."""
+
+    etag: str | None = None
 
 
 class ApiError(Exception):
@@ -100,47 +105,56 @@ class Conversation:
         self._send("DELETE", path)
 
     def upload(
-        self, path: str, file: Path, *, on_bytes: OnBytes | None = None, **fields: str
+        self,
+        path: str,
+        file: Path,
+        *,
+        key: str | None = None,
+        on_bytes: OnBytes | None = None,
+        **fields: str,
     ) -> Any:
-        """Send a file, read in pieces; ``on_bytes(sent, all)`` is told of each."""
-        with file.open("rb") as content:
-            watched: IO[bytes] = content
-            if on_bytes is not None:
-                watched = cast("IO[bytes]", _Watched(content, file.stat().st_size, on_bytes))
-            response = self.client.post(
-                path,
-                files={"file": (file.name, watched)},
-                data=fields,
-                headers={"Idempotency-Key": str(uuid4())},
-                timeout=None,
-            )
-        return _checked(response).json()
+        """Send a file, once however often it is sent; ``on_bytes(sent, all)`` is told of pieces."""
+        headers = {"Idempotency-Key": key or str(uuid4())}
+
+        def send() -> httpx.Response:
+            with file.open("rb") as content:
+                watched: IO[bytes] = content
+                if on_bytes is not None:
+                    watched = cast("IO[bytes]", _Watched(content, file.stat().st_size, on_bytes))
+                form = {"file": (file.name, watched)}
+                return self.client.post(
+                    path, files=form, data=fields, headers=headers, timeout=None
+                )
+
+        return _value(self._persist(f"POST {path}", send))
 
     def download(self, path: str, target: Path, *, on_bytes: OnBytes | None = None) -> Path:
         """Receive a file, written in pieces; an incomplete one is not left under its name.
 
-        ``on_bytes(received, all)`` is told of each piece.
+        ``on_bytes(received, all)`` is told of each piece, from 0 again if the connection broke.
         """
-        draft, received = target.with_name(target.name + ".part"), 0
-        with self.client.stream("GET", path) as response:
-            if response.status_code >= HTTPStatus.BAD_REQUEST:
-                response.read()
-            _checked(response)
-            size = int(response.headers.get("Content-Length", 0))
-            with draft.open("wb") as file:
-                for piece in response.iter_bytes(PIECE_BYTES):
-                    file.write(piece)
-                    received += len(piece)
-                    if on_bytes is not None:
-                        on_bytes(received, max(size, received))
-        return draft.replace(target)
+        draft = target.with_name(target.name + ".part")
+
+        def receive() -> httpx.Response:
+            with self.client.stream("GET", path) as response:
+                if response.status_code >= HTTPStatus.BAD_REQUEST:
+                    response.read()
+                else:
+                    _write(response, draft, on_bytes)
+                return response
+
+        try:
+            self._persist(f"GET {path}", receive)
+            return draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def pages(self, path: str, **query: Any) -> Iterator[Record]:
         """All items of a list, read page by page as they are asked for."""
         cursor: str | None = None
         for _ in range(PAGES_LIMIT):
             page = self.get(path, cursor=cursor, limit=PAGE, **query)
-            yield from page["items"]
+            yield from map(Record, page["items"])
             cursor = page["next_cursor"]
             if cursor is None:
                 return
@@ -150,24 +164,50 @@ class Conversation:
         self.client.close()
 
     def _json(self, method: str, path: str, **arguments: Any) -> Any:
-        response = self._send(method, path, **arguments)
-        return response.json() if response.content else None
+        return _value(self._send(method, path, **arguments))
 
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        return self._persist(
+            f"{method} {path}", lambda: self.client.request(method, path, **arguments)
+        )
+
+    def _persist(self, what: str, send: Callable[[], httpx.Response]) -> httpx.Response:
         """Send, and send again if the connection breaks or the platform is busy for a moment."""
         failure: Exception | None = None
         for attempt in range(TRIES):
             if attempt:
                 time.sleep(self.pause_s * 2 ** (attempt - 1))
             try:
-                response = self.client.request(method, path, **arguments)
+                response = send()
             except httpx.TransportError as error:
                 failure = error
                 continue
             if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and attempt < TRIES - 1:
                 continue
             return _checked(response)
-        raise ConnectionFailed(f"{method} {path}: {failure}") from failure
+        raise ConnectionFailed(f"{what}: {failure}") from failure
+
+
+def _value(response: httpx.Response) -> Any:
+    """What an answer holds, its records with the ETag that they were read under."""
+    value = response.json() if response.content else None
+    if isinstance(value, list):
+        return [Record(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = Record(value)
+    found.etag = response.headers.get("ETag")
+    return found
+
+
+def _write(response: httpx.Response, draft: Path, on_bytes: OnBytes | None) -> None:
+    size, received = int(response.headers.get("Content-Length", 0)), 0
+    with draft.open("wb") as file:
+        for piece in response.iter_bytes(PIECE_BYTES):
+            file.write(piece)
+            received += len(piece)
+            if on_bytes is not None:
+                on_bytes(received, max(size, received))
 
 
 def _checked(response: httpx.Response) -> httpx.Response:
