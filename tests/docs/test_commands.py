@@ -100,7 +100,7 @@ def root() -> Any:
 def parse(words: list[str]) -> None:
     """Take a command line as far as the command that it would run, and answer what it asks for."""
     command, context, name = root(), None, "haihe"
-    with CliRunner().isolation(input="an answer\n"):
+    with CliRunner().isolation(input="an answer\n" * 2):
         while True:
             try:
                 context = command.make_context(name, list(words), parent=context)
