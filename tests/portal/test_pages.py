@@ -16,8 +16,10 @@ from pytest_django import Settings
 
 from haihe.app.urls import urlpatterns as real
 from haihe.parties.models import Person
+from haihe.parties.services import invite, principal_of
 from haihe.portal import views
 from haihe.portal.templatetags.haihe import __version__
+from tests.factories import make_organisation
 from tests.portal.conftest import PASSWORD, Markup
 
 urlpatterns = [path("guide", views.styleguide), *real]
@@ -236,10 +238,10 @@ def test_providers_are_offered_where_they_are_set_up(client: Client, settings: S
     assert_sound(client.get("/accounts/oidc/city/login/").content.decode(), "en")
 
 
-def test_every_language_is_complete_on_the_sign_up_form(client: Client, settings: Settings) -> None:
-    session = client.session
-    session["invitation"] = "x"
-    session.save()
+def test_every_language_is_complete_on_the_sign_up_form(client: Client, person: Person) -> None:
+    make_organisation("firm", owner=person)
+    _, secret = invite(principal_of(person), "firm", role="member")
+    client.get(f"/invitations/{secret}")
     for language in ("en", "zh-hans"):
         with translation.override(language):
             answer = speak(client, language).get("/accounts/signup/")
