@@ -98,6 +98,17 @@ def test_the_console_exports_without_a_name_and_anybody_verifies(
     assert isinstance(haihe("evidence", "verify", path).exception, Corrupt)
 
 
+def test_an_export_is_not_written_over_unasked(entry_id: UUID, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    anchor = tmp_path / "log.jsonl.trust"
+    anchor.write_text("of another day")
+    refused = haihe("evidence", "export", path, input="n\n")
+    assert refused.exit_code == 10
+    assert str(anchor) in refused.stderr
+    assert anchor.read_text() == "of another day"
+    assert not path.exists()
+
+
 def test_a_member_may_not_export(entry_id: UUID, tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     refused = haihe("evidence", "export", path, as_email="ann@example.test")

@@ -81,7 +81,7 @@ def test_platform_roles_are_given_and_taken(ann: Person) -> None:
 
 
 def test_a_token_is_made_listed_and_revoked(ann: Person) -> None:
-    command = ("token", "create", "ci", "--scope", "read", "--json")
+    command = ("token", "create", "ci", "--scope", "read", "--yes", "--json")
     assert isinstance(haihe(*command).exception, PersonNeeded)
     secret = next(
         value

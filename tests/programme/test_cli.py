@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.utils import translation
@@ -111,8 +112,10 @@ def test_a_scheme_is_opened_funded_and_shown(world: World) -> None:
     fund = ["scheme", "fund", "autumn", "--amount", "1000.50", "--reference", "2026-1"]
     asked = haihe(*fund, caller=world.officer, input="n\n")
     assert "1,000.50 CNY" in asked.stderr
-    funded = said(haihe(*fund, "--yes", "--json", caller=world.officer))
-    assert funded["pool_micro"] == 1_000_500_000
+    once = ("--id", str(uuid4()), "--yes", "--json")
+    for _ in range(2):  # the same id funds once
+        funded = said(haihe(*fund, *once, caller=world.officer))
+        assert funded["pool_micro"] == 1_000_500_000
     assert "1,000.50 CNY" in haihe("scheme", "list").output
     shown = haihe("scheme", "show", "autumn").output
     assert "one-voucher-per-contract" in shown

@@ -14,7 +14,7 @@ from haihe.policy.domain import Principal
 from haihe.programme.models import Plan, Scenario, Scheme, Voucher
 from haihe.programme.services import plans, scenarios, vouchers
 from haihe.programme.services.books import scheme_balance
-from tests.callers import person_of
+from tests.callers import haihe, person_of
 from tests.pages import CHINESE, ENGLISH, asks_to_sign_in, browser, sound
 from tests.programme.factories import (
     DECLARED,
@@ -344,6 +344,28 @@ def test_a_scenario_is_proposed_and_decided_on_pages(world: World, plan: Plan) -
     officer.post(page, {"decision": "revoke", "note": "数据有误"})
     scenario.refresh_from_db()
     assert (scenario.state, scenario.note) == ("revoked", "数据有误")
+
+
+def test_who_decides_sees_what_was_accepted_of_the_same_before(
+    world: World, scenario: Scenario
+) -> None:
+    for inputs, same in ({"cases": "wdbc@1"}, True), ({"cases": "wdbc@2"}, False):
+        again = scenarios.propose_scenario(
+            world.member,
+            evaluation=make_evaluation(world, inputs=inputs).pk,
+            plan=PLAN,
+            measure=scenario.measure_id,
+            title="再来一次",
+        )
+        page = sound(seen_by(world.officer).get(f"/scenarios/{again.pk}"))
+        assert "Accepted already of the same pack, organisation and measure" in page.text
+        assert ("on the very same data" in page.text) == same
+        asked = haihe("scenario", "accept", again.pk, caller=world.officer, input="n\n")
+        assert asked.exit_code == 10
+        assert str(scenario.pk) in asked.stderr
+        assert ("on the very same data" in asked.stderr.replace("\n", " ")) == same
+    own = sound(seen_by(world.officer).get(f"/scenarios/{scenario.pk}"))
+    assert "Accepted already" not in own.text
 
 
 def test_a_scenario_shows_the_chain_step_by_step(world: World, scenario: Scenario) -> None:

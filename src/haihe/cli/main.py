@@ -14,12 +14,13 @@ from django.utils.translation import gettext as _
 from haihe import __version__
 from haihe.cli import bench, platform
 from haihe.cli.simulate import simulate
+from haihe.cli.words import Described
 from haihe.compute import cli as compute
 from haihe.data import cli as data
 from haihe.evidence import cli as evidence
 from haihe.kernel.errors import HaiheError, Unavailable
 from haihe.kernel.storage import storage_failure
-from haihe.kernel.terminal import EXIT_CODES, err, exit_code_of, show_error
+from haihe.kernel.terminal import EXIT_CODES, AsJson, err, exit_code_of, print_json, show_error
 from haihe.ledger import cli as ledger
 from haihe.packs import cli as packs
 from haihe.parties import cli as parties
@@ -30,6 +31,7 @@ LANGUAGE_VARIABLE = "HAIHE_CLI_LANGUAGE"
 
 app = typer.Typer(
     name="haihe",
+    cls=Described,
     help="Haihe (海河): the open platform that carries out a region's full-stack AI programme.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -81,9 +83,12 @@ def options(
 
 
 @app.command()
-def version() -> None:
+def version(as_json: AsJson = False) -> None:
     """Print the version."""
-    typer.echo(__version__)
+    if as_json:
+        print_json({"version": __version__})
+    else:
+        typer.echo(__version__)
 
 
 def main() -> None:

@@ -159,8 +159,12 @@ def verify(
 
 
 @app.command("export")
-def export(file: Path, as_json: AsJson = False) -> None:
+def export(file: Path, yes: Yes = False, as_json: AsJson = False) -> None:
     """Write the whole log to a file that python -m haihe.evidence.verify checks offline."""
+    there = [str(path) for path in (file, Path(f"{file}.trust")) if path.exists()]
+    if there:
+        # What stands beside an export is the anchor against a log that was rolled back.
+        ask_consent([_("Write over {path}.").format(path=path) for path in there], yes=yes)
     written = services.export(caller(), file)
     show_record(
         {

@@ -133,12 +133,20 @@ def track_bytes(pieces: Iterable[bytes], *, total: int, text: str) -> Iterator[b
 
 
 def ask_consent(lines: Sequence[str], *, yes: bool) -> None:
-    """Show on stderr what a command will do, and ask unless ``yes``; ends the command on a no."""
+    """Show on stderr what a command will do, and ask unless ``yes``; ends the command on a no.
+
+    Where nobody is there to answer it ends the same way.
+    """
     for line in lines:
         err.print(Text("  " + line))
     if yes:
         return
-    if not typer.confirm(_("Do it?"), err=True):
+    try:
+        agreed = typer.confirm(_("Do it?"), err=True)
+    except typer.Abort:
+        err.print(_("Nobody answers; give --yes."))
+        agreed = False
+    if not agreed:
         raise typer.Exit(NO_CONSENT)
 
 

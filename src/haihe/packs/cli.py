@@ -91,9 +91,13 @@ def show_pack(name: str, as_json: AsJson = False) -> None:
 def new_pack(
     name: str,
     folder: Annotated[Path, typer.Option(help="Where to put the pack's folder.")] = Path(),
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a new pack, small and complete, to begin from."""
+    ask_consent(
+        [_("Write a new pack {name} in {folder}.").format(name=name, folder=folder)], yes=yes
+    )
     root = scaffold(name, folder)
     show_record(
         {"folder": root, "try": f"haihe packs check {root}", "read": root / "README.md"},
@@ -104,6 +108,7 @@ def new_pack(
 @app.command("install")
 def install_pack(
     name: Annotated[str, typer.Argument(help="An installed pack, or the folder of one.")],
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Install the libraries of a pack that works in an environment of its own."""
@@ -112,6 +117,9 @@ def install_pack(
     if environment is None:
         show_record({"pack": source.name, "environment": None, "built": False}, as_json=as_json)
         return
+    text = _("Install {requirement} in {folder}.")
+    what = text.format(requirement=environment.requirement, folder=environment.folder)
+    ask_consent([what], yes=yes)
     built = _build(environment)
     show_record(
         {

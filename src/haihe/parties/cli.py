@@ -153,7 +153,8 @@ def record_ownership(
     as_json: AsJson = False,
 ) -> None:
     """Note that one organisation holds a share of another, for the related-party test."""
-    ask_consent([f"{owner} {percent} % {owned}"], yes=yes)
+    text = _("Note that {owner} holds {percent} % of {owned}.")
+    ask_consent([text.format(owner=owner, percent=percent, owned=owned)], yes=yes)
     services.record_ownership(caller(), owner=owner, owned=owned, percent=percent, source=source)
     show_record(
         {"owner": owner, "owned": owned, "percent": percent, "source": source},
@@ -166,9 +167,13 @@ def create_person(
     email: str,
     name: Annotated[str, typer.Option()],
     password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Make an account on this machine."""
+    ask_consent(
+        [_("Make an account for {name} <{email}>.").format(name=name, email=email)], yes=yes
+    )
     created = services.create_person(email=email, name=name, password=password)
     show_record({"id": created.pk, "email": created.email, "name": created.name}, as_json=as_json)
 
@@ -241,10 +246,14 @@ def create_token(
     name: str,
     scope: Annotated[list[str], typer.Option(help="May be given several times.")],
     days: int = 90,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a token; its secret is shown this once."""
-    created = services.create_token(person(), name=name, scopes=scope, days=days)
+    principal = person()
+    text = _("Make a token {name} with the scopes {scopes}, for {days} days.")
+    ask_consent([text.format(name=name, scopes=", ".join(scope), days=days)], yes=yes)
+    created = services.create_token(principal, name=name, scopes=scope, days=days)
     show_record(
         {
             "id": created.row.pk,

@@ -48,12 +48,12 @@ def test_packs_are_listed_and_shown(lab: Lab) -> None:
 
 
 def test_a_new_pack_is_written_and_never_over_another(tmp_path: Path) -> None:
-    made = said(haihe("packs", "new", "my_pack", "--folder", tmp_path, "--json"))
+    made = said(haihe("packs", "new", "my_pack", "--folder", tmp_path, "--yes", "--json"))
     assert (tmp_path / "my_pack" / "my_pack" / "pack.toml").is_file()
     assert made["folder"] == str(tmp_path / "my_pack")
-    again = haihe("packs", "new", "my_pack", "--folder", tmp_path).exception
+    again = haihe("packs", "new", "my_pack", "--folder", tmp_path, "--yes").exception
     assert isinstance(again, FolderNotEmpty)
-    assert isinstance(haihe("packs", "new", "My-Pack").exception, InvalidField)
+    assert isinstance(haihe("packs", "new", "My-Pack", "--yes").exception, InvalidField)
 
 
 @pytest.mark.usefixtures("small")

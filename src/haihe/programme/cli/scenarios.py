@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -82,7 +83,13 @@ def accept_scenario(
 ) -> None:
     """Recognise a proposed scenario: the indicator that counts it goes up by one."""
     principal = person()
-    _ask(scenario_id, _("Accept {title} of {organisation}."), yes=yes)
+    found = scenarios.find_scenario(principal, scenario_id)
+    _ask(
+        scenario_id,
+        _("Accept {title} of {organisation}."),
+        *map(partial(_like, found), scenarios.accepted_like(principal, found)),
+        yes=yes,
+    )
     accepted = scenarios.accept_scenario(principal, scenario_id, note=note)
     show_record(_scenario(accepted), as_json=as_json)
 
@@ -109,9 +116,19 @@ def revoke_scenario(
     show_record(_scenario(revoked), as_json=as_json)
 
 
-def _ask(scenario_id: str, text: str, *, yes: bool) -> None:
+def _ask(scenario_id: str, text: str, *more: str, yes: bool) -> None:
     row = scenarios.find_scenario(caller(), scenario_id)
-    ask_consent([text.format(title=called(row), organisation=called(row.organisation))], yes=yes)
+    first = text.format(title=called(row), organisation=called(row.organisation))
+    ask_consent([first, *more], yes=yes)
+
+
+def _like(scenario: Scenario, other: Scenario) -> str:
+    """What an officer should know of a scenario that was accepted before."""
+    text = _("Accepted already of the same pack, organisation and measure: {id}.")
+    if scenarios.has_same_inputs(scenario, other):
+        text = _("Accepted already of the same pack, organisation and measure, on the very same "
+                 "data: {id}.")  # fmt: skip
+    return text.format(id=other.pk)
 
 
 def _scenario(row: Scenario) -> dict[str, Any]:

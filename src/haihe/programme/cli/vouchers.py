@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from django.utils.translation import gettext as _
 
-from haihe.kernel.ids import new_id
+from haihe.kernel.ids import new_id, parse_id
 from haihe.kernel.money import format_micro, parse_amount_micro
 from haihe.kernel.pagination import DEFAULT_LIMIT, paginate
 from haihe.kernel.terminal import AsJson, Yes, ask_consent, show_record, show_rows
@@ -122,6 +122,9 @@ def fund_scheme(
     slug: str,
     amount: Amount,
     reference: Annotated[str, typer.Option(help="The budget document.")],
+    transfer_id: Annotated[
+        str, typer.Option("--id", help="An id of your choice: the same id funds once.")
+    ] = "",
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -137,7 +140,11 @@ def fund_scheme(
         yes=yes,
     )
     funded = vouchers.fund_scheme(
-        principal, slug, amount_micro=amount_micro, reference=reference, transfer_id=new_id()
+        principal,
+        slug,
+        amount_micro=amount_micro,
+        reference=reference,
+        transfer_id=parse_id(transfer_id, kind="transfer") if transfer_id else new_id(),
     )
     show_record(_scheme(funded, as_json=as_json), as_json=as_json)
 

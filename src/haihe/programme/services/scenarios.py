@@ -23,6 +23,7 @@ from haihe.programme.services.plans import find_plan
 
 ACCEPTED = "scenario.accepted"
 TITLE_LENGTH = 200
+ALIKE_SHOWN = 20
 
 
 def propose_scenario(
@@ -132,6 +133,25 @@ def find_scenario(principal: Principal, scenario_id: str | UUID) -> Scenario:
         raise MissingRecord(kind="scenario", id=str(pk))
     authorize(principal, "scenario.read", scenario.resource())
     return scenario
+
+
+def accepted_like(principal: Principal, scenario: Scenario) -> list[Scenario]:
+    """Accepted scenarios of the same pack, organisation and measure, the newest first.
+
+    Who decides should see them: one application, run once more, is no further one.
+    """
+    rows = list_scenarios(principal, state=Scenario.State.ACCEPTED, measure=scenario.measure_id)
+    alike = rows.filter(
+        organisation=scenario.organisation_id,
+        plan__slug=scenario.plan.slug,
+        evaluation__pack=scenario.evaluation.pack,
+    )
+    return list(alike.exclude(pk=scenario.pk).order_by("-pk")[:ALIKE_SHOWN])
+
+
+def has_same_inputs(scenario: Scenario, other: Scenario) -> bool:
+    """Whether two scenarios rest on the very same versions of the same data."""
+    return bool(scenario.evaluation.inputs == other.evaluation.inputs)
 
 
 def _refuse_unconvincing(evaluation: Evaluation) -> None:

@@ -136,6 +136,10 @@ def scenario(request: Request, scenario_id: UUID) -> HttpResponse:
     link = link_of(request.principal, found)
     context = {
         "scenario": found,
+        "alike": [
+            {"scenario": other, "same_inputs": services.has_same_inputs(found, other)}
+            for other in services.accepted_like(request.principal, found)
+        ],
         "tone": labels.SCENARIO_TONES[found.state],
         "measure": _measure_title(found),
         "rests_on": [link],
