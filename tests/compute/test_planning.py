@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haihe.compute.domain.planning import (
+    RESERVING_LIMIT,
     JobClass,
     Plan,
     PoolState,
@@ -29,8 +31,14 @@ def job(number: int, organisation: UUID = A, kind: int = 0, **fields: Any) -> Wa
     return Waiting(UUID(int=100 + number), organisation, kind, age_rank=number, **fields)
 
 
+def kind_of(
+    need: Resources, wall_s: int, pools: Sequence[int], ends_s: Sequence[float]
+) -> JobClass:
+    return JobClass(need, wall_s, lambda: (pools, ends_s))
+
+
 def cpus(count: int, wall_s: int = 100, pools: tuple[int, ...] = (0,)) -> JobClass:
-    return JobClass((count, 0, 0), wall_s, pools, [float(wall_s)] * len(pools))
+    return kind_of((count, 0, 0), wall_s, pools, [float(wall_s)] * len(pools))
 
 
 def started(decided: Plan) -> list[int]:
@@ -65,7 +73,7 @@ def some_queue(rng: random.Random) -> tuple[list[Waiting], list[JobClass], list[
         where = rng.sample(range(len(pools)), rng.randint(1, len(pools)))
         wall_s = rng.randint(1, 1_000)
         ends_s = [wall_s + rng.choice([0.0, 500.0]) for _ in where]
-        kinds.append(JobClass(amounts(), wall_s, where, ends_s))
+        kinds.append(kind_of(amounts(), wall_s, where, ends_s))
     waiting = [
         Waiting(
             UUID(int=number),
@@ -99,7 +107,7 @@ def test_no_pool_is_given_more_than_it_has_and_no_job_is_late(seed: int) -> None
         else:
             sent_to_wait[placement.pool] += 1
         due = jobs[placement.job].deadline_s
-        assert due is None or asked.ends_s[asked.pools.index(placement.pool)] <= due
+        assert due is None or placement.pool in asked.in_time(due)
     assert all(count <= pools[number].waiting_room for number, count in sent_to_wait.items())
 
 
@@ -202,7 +210,7 @@ def test_a_job_whose_deadline_leaves_no_slack_comes_first() -> None:
 
 
 def test_a_job_goes_where_it_ends_in_time_or_does_not_start() -> None:
-    kind = JobClass((5, 0, 0), 100, (0, 1), [300.0, 120.0])
+    kind = kind_of((5, 0, 0), 100, (0, 1), [300.0, 120.0])
     pools = PoolState((9, 0, 0)), PoolState((9, 0, 0))
     [placement] = decide([job(0, deadline_s=200.0)], [kind], *pools).placements
     assert placement.pool == 1, "the best pool is too far away"
@@ -214,3 +222,22 @@ def test_a_job_goes_where_it_ends_in_time_or_does_not_start() -> None:
 def test_a_scheduler_is_given_as_many_to_keep_as_it_may() -> None:
     waiting = [job(number) for number in range(5)]
     assert started(decide(waiting, [cpus(5)], PoolState((5, 0, 0), (), 2))) == [0, 1, 2]
+
+
+def test_where_a_kind_may_go_is_not_asked_if_nothing_could_take_it() -> None:
+    """Of many kinds that wait for a full network a round asks for the first few only."""
+    asked: list[int] = []
+
+    def kind(number: int) -> JobClass:
+        def ask() -> tuple[Sequence[int], Sequence[float]]:
+            asked.append(number)
+            return (0,), (100.0,)
+
+        return JobClass((5, 0, 0), 100, ask)
+
+    kinds = [kind(number) for number in range(1_000)]
+    waiting = [job(number, kind=number) for number in range(1_000)]
+    decided = decide(waiting, kinds, PoolState((4, 0, 0), [(50.0, (6, 0, 0))]))
+    assert decided.placements == []
+    assert decided.reserved == {0: waiting[0].job}
+    assert asked == list(range(RESERVING_LIMIT))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
 
 from haihe.compute.backends import nvml
 from haihe.compute.domain import AttemptState, EndReason
+from haihe.compute.domain.choice import Wish
 from haihe.compute.domain.terms import PoolTerms
 from haihe.compute.errors import BadJobSpec
 from haihe.compute.models import Attempt, Job, Node, Pool
@@ -15,6 +17,7 @@ from haihe.compute.services import centres
 from haihe.compute.services.dispatch import plan_round
 from haihe.compute.services.jobs import read_log
 from haihe.compute.services.network import pool_history
+from haihe.compute.services.seats import find_seats, free_pieces
 from haihe.compute.services.settlement import AttemptEnd, end_attempt
 from haihe.compute.tasks import Dispatcher
 from haihe.kernel.clock import now
@@ -130,3 +133,30 @@ def test_a_job_sees_its_own_cards_and_no_other(
     assert re.fullmatch(printed, read_log(firm.member, job.pk).text)
     assert [node.gpus for node in Node.objects.filter(pool=cards)] == [2]
     assert pool_history(firm.member, CARDS)["watts"][0].mean == 100.0
+
+
+def test_room_in_pieces_is_what_packing_finds(cards: Pool, firm: Side) -> None:
+    """The quick look that planning takes and the packing itself say the same of any job."""
+    rng = random.Random(1)
+    Node.objects.create(
+        pool=cards, name="n3", condition="draining", cpu_milli=8_000, memory_bytes=16 * GIB,
+        gpus=4, reported_at=now(),
+    )  # fmt: skip
+    found = set()
+    for gpu_milli in (700, 400, 1_000):
+        submit(firm, gpu_milli)
+        plan_round()
+        pieces = free_pieces([cards])[cards.pk]
+        for _ in range(40):
+            wish = Wish(
+                objective="balanced",
+                cpu_milli=rng.choice([100, 4_000, 7_900, 9_000]),
+                memory_bytes=rng.choice([1, 15, 17]) * GIB,
+                gpu_milli=rng.choice([0, 300, 500, 700, 1_000, 2_000]),
+                nodes=rng.choice([1, 1, 2]),
+                wall_s=60,
+            )
+            has_room = pieces.have_room(wish)
+            assert has_room == (find_seats(cards, wish) is not None), wish
+            found.add(has_room)
+    assert found == {True, False}

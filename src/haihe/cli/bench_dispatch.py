@@ -33,7 +33,17 @@ from haihe.compute.domain import (  # noqa: E402
     total_micro,
 )
 from haihe.compute.domain.choice import PoolFacts  # noqa: E402
-from haihe.compute.models import Centre, Job, JobKind, Offer, Pool, Quote  # noqa: E402
+from haihe.compute.models import (  # noqa: E402
+    Attempt,
+    Centre,
+    Job,
+    JobKind,
+    Node,
+    Offer,
+    Pool,
+    Quote,
+    Reservation,
+)
 from haihe.compute.services.dispatch import plan_queue  # noqa: E402
 from haihe.compute.services.embedded import embed_agent  # noqa: E402
 from haihe.compute.services.facts import wish_of  # noqa: E402
@@ -71,6 +81,7 @@ def measure(centres: int, queued: int, sizes: Sizes = FULL) -> dict[str, Any]:
     call_command("migrate", verbosity=0)
     rng = random.Random(SEED)  # noqa: S311 (reproducible, not secret)
     kinds = _kinds(_network(centres, rng))
+    _run_some(kinds[0][1])
     by_length, there, found = {}, 0, {}
     for length in sorted({*sizes.lengths, queued}):
         _queue(length - there, kinds, rng)
@@ -84,6 +95,7 @@ def measure(centres: int, queued: int, sizes: Sizes = FULL) -> dict[str, Any]:
                 "seconds": round(middle, 3),
                 "spread": round((max(times) - min(times)) / middle, 3),
                 "one_by_one_seconds": round(_one_by_one(queued, sizes.one_by_one), 1),
+                **_different(sizes.rounds),
             }
     return {
         "centres": centres,
@@ -117,6 +129,13 @@ def _network(centres: int, rng: random.Random) -> dict[Pool, Offer]:
         )
         with unit_of_work():
             embed_agent(centre)
+        Node.objects.bulk_create(
+            Node(
+                pool=pool, name=f"n{node:03}", condition="up", cpu_milli=64_000,
+                memory_bytes=512 * GIB, gpus=8, gpu_model="A100-80GB", reported_at=now(),
+            )
+            for node in range(nodes)
+        )  # fmt: skip
         offers[pool] = Offer.objects.create(
             pool=pool,
             cpu_hour_micro=rng.randint(100_000, 400_000),
@@ -192,6 +211,51 @@ def _queue(count: int, kinds: list[tuple[JobKind, Quote]], rng: random.Random) -
         ),
         batch_size=5_000,
     )
+
+
+def _run_some(quote: Quote) -> None:
+    """On every node but one of each pool a job runs that holds the most of it."""
+    index = 1_000_000
+    for pool in Pool.objects.select_related("centre"):
+        for node in list(pool.nodes.order_by("name"))[1:]:
+            index += 1
+            job = job_row(quote, quote.organisation, array_index=index, state="running")
+            job.pool, job.provider = pool, pool.centre.operator
+            job.save()
+            Reservation.objects.create(
+                job=job, pool=pool, cpu_milli=62_000, memory_bytes=500 * GIB, gpu_milli=7_000,
+                wall_s=3_600, holds=[], placed_at=now(),
+            )  # fmt: skip
+            seat = {"node": node.name, "gpus": list(range(7)), "gpu_milli_each": 1_000}
+            Attempt.objects.create(
+                job=job, pool=pool, number=1, state="running", claimed_at=now(),
+                started_at=now(), seats=[seat],
+            )  # fmt: skip
+
+
+def _different(rounds: int) -> dict[str, Any]:
+    """The same queue with each job of a kind of its own: the same pools, another limit."""
+    kept = JobKind.objects.in_bulk()
+    waiting = list(Job.objects.filter(state="queued").order_by("pk"))
+    before = {job.pk: job.kind_id for job in waiting}
+    made = []
+    for number, job in enumerate(waiting):
+        base = kept[job.kind_id or ""]
+        wish = {**base.wish, "wall_s": base.wish["wall_s"] + number}
+        made.append(JobKind(key=f"{number:064}", wish=wish, bids=base.bids))
+        job.kind_id = made[-1].pk
+    JobKind.objects.bulk_create(made, batch_size=500)
+    Job.objects.bulk_update(waiting, ["kind"], batch_size=500)
+    times, placed = _plan_times(rounds)
+    for job in waiting:
+        job.kind_id = before[job.pk]
+    Job.objects.bulk_update(waiting, ["kind"], batch_size=500)
+    JobKind.objects.exclude(pk__in=kept).delete()
+    return {
+        "different_kinds": len(made),
+        "different_placed": placed,
+        "different_seconds": round(statistics.median(times), 3),
+    }
 
 
 def _plan_times(rounds: int) -> tuple[list[float], int]:

@@ -8,38 +8,55 @@ pool (EASY back-fill, Lifka, JSSPP 1995): later jobs may still start there if th
 start, or take only what it will leave.
 
 Jobs that ask for the same are one class. Room only shrinks within a round, so a class that found
-none is looked at no more, and the cost of a round follows what is placed and how many kinds of
-jobs wait, not how many jobs.
+none is looked at no more, and where a class may go is asked only if some pool could take it or a
+start may still be kept for it. So the cost of a round follows what is placed, not how many jobs
+wait nor how many kinds of them.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from uuid import UUID
 
 Resources = tuple[int, int, int]  # milli-CPUs, bytes, milli-GPUs
+RESERVING_LIMIT = 100  # so many kinds that find no room, the first in line, may have a start kept
+
+
+Where = tuple[Sequence[int], Sequence[float]]
 
 
 @dataclass(frozen=True)
 class JobClass:
-    """What jobs of one kind need, and the pools they may go to, the best first.
+    """What jobs of one kind need, and where they may go.
 
-    ``ends_s`` is, for each of the pools, in how long a job would have ended there at the latest.
+    ``ask`` gives the pools, the best first, and for each of them in how long a job would have ended
+    there at the latest. It may be costly, and is called once at most, if at all.
     """
 
     need: Resources
     wall_s: int
-    pools: Sequence[int]
-    ends_s: Sequence[float] = ()
+    ask: Callable[[], Where]
+
+    @cached_property
+    def where(self) -> Where:
+        """The pools, and when a job would have ended there."""
+        return self.ask()
+
+    @property
+    def pools(self) -> Sequence[int]:
+        """The pools, the best first."""
+        return self.where[0]
 
     def in_time(self, deadline_s: float | None) -> Sequence[int]:
         """The pools where a job would end by a deadline, the best first."""
+        pools, ends_s = self.where
         if deadline_s is None:
-            return self.pools
-        return [p for p, end_s in zip(self.pools, self.ends_s, strict=True) if end_s <= deadline_s]
+            return pools
+        return [p for p, end_s in zip(pools, ends_s, strict=True) if end_s <= deadline_s]
 
 
 @dataclass(frozen=True)
@@ -156,7 +173,7 @@ def plan(
     ranks = _ranks(lines)
     heap = [_key(line, queue[0], held, whole, ranks) for line, queue in lines.items()]
     heapq.heapify(heap)
-    decided = Plan()
+    decided, reserving = Plan(), RESERVING_LIMIT
     while heap:
         key = heapq.heappop(heap)
         line = key[-1]
@@ -169,12 +186,18 @@ def plan(
         if kind in decided.blocked_kinds:
             continue
         asked = kinds[kind]
+        taking = {p for p, room in enumerate(rooms) if room.takes(asked.need, asked.wall_s)}
+        if not taking and reserving <= 0:
+            decided.blocked_kinds.add(kind)
+            continue
         usable = asked.in_time(queue[0].deadline_s)
-        roomy = [p for p in usable if rooms[p].takes(asked.need, asked.wall_s)]
+        roomy = [p for p in usable if p in taking]
         if not roomy:
             if len(usable) == len(asked.pools):
                 decided.blocked_kinds.add(kind)
-            _reserve(decided, rooms, asked.need, usable, queue[0].job)
+            if reserving > 0:
+                _reserve(decided, rooms, asked.need, usable, queue[0].job)
+            reserving -= 1
             continue
         rooms[roomy[0]].take(asked.need, asked.wall_s)
         held[organisation] = _plus(held[organisation], asked.need)

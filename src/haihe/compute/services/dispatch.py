@@ -19,14 +19,13 @@ from haihe.compute.models import (
     Attempt,
     Decision,
     Job,
-    JobKind,
     Offer,
     Pool,
     Reservation,
 )
 from haihe.compute.services.allocations import locked_allocation_reason
 from haihe.compute.services.holds import move_funds
-from haihe.compute.services.kinds import Kind, give_kind, kind_without, read_kind
+from haihe.compute.services.kinds import give_kind, kind_without, waiting_wishes
 from haihe.compute.services.seats import find_seats
 from haihe.compute.services.settlement import DISPATCHER, lock_job
 from haihe.compute.services.view import QUEUE_LIMIT, View, keep_reservations, shares
@@ -74,36 +73,34 @@ def plan_queue() -> Round | None:
     for pk in [row[0] for row in queue if row[2] is None]:
         give_kind(pk)  # it is placed in the next round
     view = View.of(now())
-    rows = JobKind.objects.in_bulk({row[2] for row in queue if row[2] is not None})
-    kinds = {key: read_kind(row) for key, row in rows.items()}
-    choices = {key: view.choice_of(kind) for key, kind in kinds.items()}
-    numbers = {key: number for number, key in enumerate(kinds)}
+    wishes = waiting_wishes()
+    numbers = {key: number for number, key in enumerate(wishes)}
     waiting = [
         Waiting(
             pk,
             organisation,
             numbers[kind],
             priority,
-            view.is_urgent(kinds[kind].wish.wall_s, due),
+            view.is_urgent(wishes[kind].wall_s, due),
             rank,
             view.in_s(due),
         )
         for rank, (pk, organisation, kind, priority, due, _) in enumerate(queue)
-        if kind in kinds
+        if kind in wishes
     ]
-    patient = {kind for _, _, kind, _, _, at in queue if view.at - at < PIECES_PATIENCE}
     impatient = {kind for _, _, kind, _, _, at in queue if view.at - at >= PIECES_PATIENCE}
-    in_pieces = view.in_pieces({key: kinds[key] for key in patient - impatient if key in kinds})
     decided = plan(
         waiting,
-        [view.job_class(kinds[key], *choices[key], without=in_pieces[key]) for key in kinds],
+        [
+            view.job_class(key, wish, is_patient=key not in impatient)
+            for key, wish in wishes.items()
+        ],
         view.states(),
         shares=shares(),
         whole=view.whole(),
     )
-    facts = {key: kept for key, (kept, _) in choices.items()}
     kind_of = {row[0]: row[2] for row in queue if row[2]}
-    return Round(view, decided, kinds, facts, kind_of, {row[0]: row[4] for row in queue})
+    return Round(view, decided, kind_of, {row[0]: row[4] for row in queue})
 
 
 @dataclass(frozen=True)
@@ -112,8 +109,6 @@ class Round:
 
     view: View
     plan: Plan
-    kinds: Mapping[str, Kind]
-    facts: Mapping[str, Sequence[PoolFacts]]
     kind_of: Mapping[UUID, str]
     deadlines: Mapping[UUID, datetime | None]
 
@@ -132,8 +127,8 @@ class Round:
         pool = seen[placement.pool].pool
         key = self.kind_of[placement.job]
         roomy = {str(seen[number].pool) for number in placement.roomy}
-        facts = [replace(fact, has_room=fact.pool in roomy) for fact in self.facts[key]]
-        kind = self.kinds[key]
+        kind, seen_facts, _ = self.view.found_for(key)
+        facts = [replace(fact, has_room=fact.pool in roomy) for fact in seen_facts]
         offer = next(bid.offer_id for bid in kind.bids if bid.pool_id == pool.pk)
         assert offer is not None, "a pool without a price is given nothing"
         wish = replace(kind.wish, deadline_in_s=self.view.in_s(self.deadlines[placement.job]))

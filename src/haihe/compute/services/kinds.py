@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from haihe.compute.domain import JobState
 from haihe.compute.domain.choice import PoolFacts, Wish, choose, facts_from
 from haihe.compute.models import Job, JobKind, Quote
 from haihe.compute.services.facts import wish_of
@@ -101,6 +102,13 @@ def read_kind(row: JobKind) -> Kind:
             for bid in row.bids
         ],
     )
+
+
+def waiting_wishes() -> dict[str, Wish]:
+    """What the jobs of each kind that waits ask for, without where they may go: most of a row."""
+    waiting = Job.objects.filter(state=JobState.QUEUED).values("kind_id")
+    rows = JobKind.objects.filter(pk__in=waiting).values_list("key", "wish")
+    return {key: Wish(**wish) for key, wish in rows}
 
 
 def kind_without(row: JobKind, pool_id: UUID, *, is_centre: bool = True) -> JobKind:

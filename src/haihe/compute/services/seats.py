@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
+from uuid import UUID
+
+import numpy as np
+from django.db.models import QuerySet
 
 from haihe.compute.domain.choice import Wish
 from haihe.compute.models import Attempt, Node, Pool
@@ -13,7 +18,6 @@ from haihe.compute.placement.errors import NoRoom
 
 MIB = 1 << 20
 KEY = "next"
-FIRST_FIT = "best-fit"  # whether there is room at all is the same under every policy
 Seats = list[dict[str, Any]]
 
 
@@ -44,24 +48,66 @@ def find_seats(pool: Pool, wish: Wish) -> Seats | None:
     ]
 
 
-def unseatable(pool: Pool, wishes: Mapping[str, Wish]) -> set[str]:
-    """Of kinds of jobs, by key, those that no nodes of a packed pool have room for now.
+class FreePieces:
+    """What is free on each node of a pool, and on each card: whether a job has room there now.
 
-    The pool as a whole may have it: what is free is in pieces.
+    The pool as a whole may have enough: what is free is in pieces. It is counted once for a pool,
+    and asked of for each kind of jobs.
     """
-    nodes = list(pool.nodes.order_by("name")) if pool.is_packed_here else []
-    if len(nodes) <= 1 and all(node.gpus <= 1 for node in nodes):
-        return set()  # one machine is free as its pool is
-    places = [_place(node) for node in nodes]
-    running = _running(pool, {node.name for node in nodes})
-    try:
-        return {
-            key
-            for key, wish in wishes.items()
-            if not pack(places, [_ask(wish)], FIRST_FIT, running=running)
-        }
-    except NoRoom:
-        return set(wishes)
+
+    def __init__(self, nodes: Sequence[Node], running: Sequence[Placement]) -> None:
+        # One machine is free as its pool is.
+        self.is_whole = len(nodes) <= 1 and all(node.gpus <= 1 for node in nodes)
+        rows = {node.name: number for number, node in enumerate(nodes)}
+        cards = max((node.gpus for node in nodes), default=0)
+        self.cpu = np.array([node.cpu_milli for node in nodes], dtype=np.int64)
+        self.memory = np.array([node.memory_bytes // MIB for node in nodes], dtype=np.int64)
+        self.cards = np.array(
+            [[GPU_MILLI if card < node.gpus else 0 for card in range(cards)] for node in nodes],
+            dtype=np.int64,
+        ).reshape(len(nodes), cards)
+        if not self.is_whole:
+            for one in running:
+                row = rows[one.node]
+                self.cpu[row] -= one.request.cpu_milli
+                self.memory[row] -= one.request.memory_mib
+                for card in one.gpus:
+                    self.cards[row, card] -= one.request.gpu_milli
+        self.is_open = np.array(
+            [node.condition == Node.Condition.UP for node in nodes], dtype=np.bool_
+        )
+        # More runs there than its nodes have now: one shrank, and nothing is seated until it ends.
+        amounts = (self.cpu, self.memory, self.cards)
+        self.is_overfull = any(bool((amount < 0).any()) for amount in amounts)
+
+    def have_room(self, wish: Wish) -> bool:
+        """Whether enough nodes have room for a part of the job each."""
+        if self.is_whole:
+            return True
+        asked = request_of(wish.cpu_milli, wish.memory_bytes, wish.gpu_milli)
+        fits = self.is_open & (self.cpu >= asked.cpu_milli) & (self.memory >= asked.memory_mib)
+        if asked.gpus:
+            free = (self.cards >= asked.gpu_milli).sum(axis=1)
+            fits &= free >= asked.gpus
+        return not self.is_overfull and int(fits.sum()) >= wish.nodes
+
+
+def free_pieces(pools: Iterable[Pool]) -> dict[UUID, FreePieces]:
+    """What is free on the nodes of each pool, by its id, in as many queries as for one pool."""
+    shown = list(pools)
+    packed = [pool for pool in shown if pool.is_packed_here]
+    nodes: dict[UUID, list[Node]] = defaultdict(list)
+    for node in Node.objects.filter(pool__in=packed).order_by("name"):
+        nodes[node.pool_id].append(node)
+    attempts: dict[UUID, list[Attempt]] = defaultdict(list)
+    for attempt in _unfinished().filter(pool__in=packed):
+        attempts[attempt.pool_id].append(attempt)
+    return {
+        pool.pk: FreePieces(
+            nodes[pool.pk], _seated(attempts[pool.pk], {node.name for node in nodes[pool.pk]})
+        )
+        for pool in shown
+    }
 
 
 def request_of(cpu_milli: int, memory_bytes: int, gpu_milli: int) -> Request:
@@ -92,10 +138,18 @@ def _place(node: Node) -> Place:
 
 
 def _running(pool: Pool, names: set[str]) -> list[Placement]:
-    """What occupies the nodes now; a seat on a node that is gone occupies nothing."""
-    unfinished = Attempt.objects.unfinished().filter(pool=pool).select_related("job__quote")
+    """What occupies the nodes of a pool now."""
+    return _seated(_unfinished().filter(pool=pool), names)
+
+
+def _unfinished() -> QuerySet[Attempt]:
+    return Attempt.objects.unfinished().select_related("job__quote")
+
+
+def _seated(attempts: Iterable[Attempt], names: set[str]) -> list[Placement]:
+    """What attempts occupy; a seat on a node that is gone occupies nothing."""
     found = []
-    for attempt in unfinished:
+    for attempt in attempts:
         spec = attempt.job.quote.spec
         request = request_of(spec.cpu_milli, spec.memory_bytes, spec.gpu_milli)
         found += [

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 from django.core.cache import cache
 from django.db.models import Count
 
 from haihe.compute.domain import AttemptState, Capacity
-from haihe.compute.domain.choice import Choice, PoolFacts, choose
-from haihe.compute.domain.planning import JobClass, PoolState
-from haihe.compute.models import Attempt, Pool, Reservation
+from haihe.compute.domain.choice import Choice, PoolFacts, Wish, choose
+from haihe.compute.domain.planning import JobClass, PoolState, Where
+from haihe.compute.models import Attempt, JobKind, Pool, Reservation
 from haihe.compute.services.facts import (
     PoolNow,
     look_at_pools,
     present_facts,
     without_hold,
 )
-from haihe.compute.services.kinds import Kind
-from haihe.compute.services.seats import unseatable
+from haihe.compute.services.kinds import Kind, read_kind
+from haihe.compute.services.seats import FreePieces, free_pieces
 
 QUEUE_LIMIT = 100_000
 RESERVED = "compute.reserved"
@@ -52,6 +52,17 @@ class View:
     def is_heard(self, pool: Pool) -> bool:
         """Whether the agent of a pool's centre spoke lately."""
         return any(one.pool.pk == pool.pk and one.silent_s is not None for one in self.seen)
+
+    def found_for(self, key: str) -> tuple[Kind, list[PoolFacts], Choice]:
+        """A kind by its key, with :meth:`choice_of` it; found once."""
+        if key not in self._found:
+            kind = read_kind(JobKind.objects.get(pk=key))
+            self._found[key] = (kind, *self.choice_of(kind))
+        return self._found[key]
+
+    @cached_property
+    def _found(self) -> dict[str, tuple[Kind, list[PoolFacts], Choice]]:
+        return {}
 
     def choice_of(self, kind: Kind) -> tuple[list[PoolFacts], Choice]:
         """The facts of a kind now, and what follows if every pool had room."""
@@ -95,7 +106,7 @@ class View:
         Which pools keep their room for another job is what the last round left.
         """
         need = kind.wish.need
-        pieces = self.in_pieces({"": kind}).get("", set())
+        pieces = self.in_pieces(kind)
         kept = {pool: job for pool, job in kept_reservations().items() if job != str(job_id)}
         facts = []
         for fact in self._facts_of(kind, {}):
@@ -110,40 +121,43 @@ class View:
             )
         return choose(kind.wish, facts)
 
-    def in_pieces(self, kinds: Mapping[str, Kind]) -> Mapping[str, set[str]]:
-        """For each kind the pools whose free room is in pieces too small for it."""
-        found: dict[str, set[str]] = defaultdict(set)
-        for one in self.seen:
-            fitting = {
-                key: kind.wish
-                for key, kind in kinds.items()
-                if not one.free.shortfall(kind.wish.need)
-            }
-            for key in unseatable(one.pool, fitting) if fitting else ():
-                found[key].add(str(one.pool))
-        return found
+    @cached_property
+    def pieces(self) -> Mapping[UUID, FreePieces]:
+        """What is free on the nodes of each pool."""
+        return free_pieces(one.pool for one in self.seen)
 
-    def job_class(
-        self,
-        kind: Kind,
-        facts: Sequence[PoolFacts],
-        choice: Choice,
-        *,
-        without: Container[str] = (),
-    ) -> JobClass:
-        """A kind as planning sees it: the pools that it may go to, the best first."""
-        numbers = {str(pool.pool): number for number, pool in enumerate(self.seen)}
-        ends_s = {fact.pool: fact.end_s(kind.wish) for fact in facts}
-        good = [
-            verdict for verdict in choice.verdicts if verdict.fits and verdict.pool not in without
-        ]
-        good.sort(key=lambda verdict: (-(verdict.score or 0.0), verdict.pool))
-        return JobClass(
-            triple(kind.wish.need),
-            kind.wish.wall_s,
-            [numbers[verdict.pool] for verdict in good],
-            [ends_s[verdict.pool] for verdict in good],
-        )
+    def in_pieces(self, kind: Kind) -> set[str]:
+        """The pools whose free room is in pieces too small for the jobs of a kind."""
+        return {
+            str(one.pool)
+            for one in self.seen
+            if not one.free.shortfall(kind.wish.need)
+            and not self.pieces[one.pool.pk].have_room(kind.wish)
+        }
+
+    def job_class(self, key: str, wish: Wish, *, is_patient: bool) -> JobClass:
+        """A kind as planning sees it: where its jobs may go is looked at when it is asked.
+
+        A patient kind is not given a pool whose free room is in pieces.
+        """
+
+        def ask() -> Where:
+            kind, facts, choice = self.found_for(key)
+            without = self.in_pieces(kind) if is_patient else set()
+            ends_s = {fact.pool: fact.end_s(kind.wish) for fact in facts}
+            good = [one for one in choice.verdicts if one.fits and one.pool not in without]
+            good.sort(key=lambda one: (-(one.score or 0.0), one.pool))
+            return (
+                [self.numbers[one.pool] for one in good],
+                [ends_s[one.pool] for one in good],
+            )
+
+        return JobClass(triple(wish.need), wish.wall_s, ask)
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """What each pool is called in planning."""
+        return {str(pool.pool): number for number, pool in enumerate(self.seen)}
 
     def states(self) -> list[PoolState]:
         """The pools as planning sees them."""
