@@ -34,6 +34,8 @@ from bci_rehab.signal.watchdog import Watchdog
 
 BLOCK_S = 0.02
 PATIENCE_S = 30.0
+# A reader of files imports much, and the machine may be busy.
+START_WITHIN_S = 120.0
 NAMES = ("F3", "F4", "C3", "Cz", "C4", "P3", "P4", "Oz")
 
 
@@ -198,7 +200,7 @@ class Acquired:
 
     def start(self) -> StreamInfo:
         """Start the process; samples flow from then on."""
-        info = self._acquisition.start()
+        info = self._acquisition.start(START_WITHIN_S)
         self._reader = self._acquisition.reader()
         return info
 

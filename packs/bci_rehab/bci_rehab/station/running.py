@@ -52,6 +52,8 @@ from haihe.packs import HaiheError
 
 LIBRARIES = ("haihe", "haihe-bci-rehab", "mne", "numpy", "pyriemann", "scikit-learn", "scipy")
 IMPEDANCE_S = 2.0
+# A cold or busy computer takes long to load what reads an amplifier; the portal waits longer.
+START_WITHIN_S = 60.0
 
 OnMessage = Callable[[dict[str, Any]], None]
 
@@ -181,7 +183,7 @@ class RunningSession:
         source = devices.source_for(opening.source.kind, opening.source.given, self._home)
         self._acquisition = acquisition = Acquisition(source)
         made.callback(acquisition.stop)
-        info = acquisition.start()
+        info = acquisition.start(START_WITHIN_S)
         actuator = self._actuator(made)
         decoder = evidence = None
         self._info = info
@@ -319,7 +321,7 @@ class RunningSession:
 
     def _mend_source(self) -> None:
         """Start the acquisition again; with it the decoder, whose filters hold the old signal."""
-        info = self._acquisition.start()
+        info = self._acquisition.start(START_WITHIN_S)
         check_same(self._info, info)
         self._live.replace(
             source=self._acquisition.reader(), watchdog=Watchdog(info, now_s=time.monotonic())
