@@ -36,6 +36,8 @@ from haihe.kernel.errors import HaiheError
 from haihe.kernel.http import status_of
 from haihe.kernel.settings import VARIABLES, HaiheSettings
 from haihe.kernel.terminal import EXIT_CODES, NO_CONSENT
+from haihe.packs.checks import CHECKS
+from haihe.packs.domain import TIERS
 from haihe.policy.domain import ACTIONS
 from haihe.policy.services import policy_text
 
@@ -164,6 +166,27 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def checks_page() -> str:
+    """Every conformance check, under the tier that needs it."""
+    lines = [
+        "# Conformance checks of packs\n",
+        "`haihe packs check NAME` makes them all. A pack has the highest tier whose checks it",
+        "passes, with those of the tiers below; a check that could not be made is not passed.\n",
+        "A pack that cannot pass one names it in its manifest, with the reason:\n",
+        "```toml",
+        "[expected_failed]",
+        '"score.calibrated" = "Probabilities are means over bands and too timid."',
+        "```\n",
+        "The check then does not fail the pack and does not count for its tier. Once it passes,",
+        "the line has to go: an excuse that nothing needs is a failure.\n",
+    ]
+    for tier, needed in TIERS.items():
+        lines += [f"## {tier.value}\n", "| check | what it asks |", "|---|---|"]
+        lines += [f"| `{name}` | {CHECKS[name].title} |" for name in needed]
+        lines.append("")
+    return "\n".join(lines)
+
+
 def openapi() -> str:
     """The API's document."""
     return json.dumps(api.get_openapi_schema(), indent=1, ensure_ascii=False, default=str) + "\n"
@@ -193,6 +216,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "policies.md": policies_page,
     "commands.md": commands_page,
     "metrics.md": metrics_page,
+    "checks.md": checks_page,
     "api.md": api_page,
     "openapi.json": openapi,
 }

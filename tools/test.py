@@ -8,6 +8,7 @@ failed: what a machine lacks, ``.ci/run`` installs.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -99,7 +100,35 @@ def main() -> int:
         results += [round_.result() for round_ in rest]
     # Signals come in real time: their tests have the machine to themselves.
     heavy = (heavy_pack(source) for source in installed_packs())
-    return conclude([*results, *(result for result in heavy if result is not None)])
+    results += [result for result in heavy if result is not None]
+    return conclude([*results, tiers()])
+
+
+def tiers() -> Result:
+    """What the checks make of each pack of this checkout, against the tier in its file ``tier``.
+
+    A pack that fell is seen here, and one that rose: the file then says the new tier.
+    """
+    print("\n== Tiers ==", flush=True)
+    result, began = Result("Tiers"), time.monotonic()
+    for source in installed_packs():
+        if source.checkout is None:
+            continue
+        wanted = (source.checkout / "tier").read_text("utf-8").strip()
+        with tempfile.TemporaryDirectory(prefix="haihe-tier-") as home:
+            done = subprocess.run(
+                [Path(sys.executable).with_name("haihe"), "packs", "check", source.name, "--json"],
+                env={**os.environ, "HAIHE_HOME": home},
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+        report = json.loads(done.stdout) if done.stdout.startswith("{") else {}
+        held = done.returncode == 0 and report.get("tier") == wanted
+        print(f"{source.name}: {report.get('tier') or done.stderr.strip()}, wanted {wanted}")
+        result.passed, result.failed = result.passed + held, result.failed + (not held)
+    result.seconds = time.monotonic() - began
+    return result
 
 
 def heavy_pack(source: PackSource) -> Result | None:

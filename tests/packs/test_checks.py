@@ -190,6 +190,17 @@ def test_without_cases_nothing_is_skipped_into_a_tier(source: PackSource, tmp_pa
     assert report.tier is None
 
 
+def test_an_excuse_that_nothing_needs_is_a_failure(
+    honest: Any, bent: MakeSource, manifest: Manifest, cases: pl.DataFrame, tmp_path: Path
+) -> None:
+    told = manifest.model_copy(update={"expected_failed": {"readme.present": "to be written"}})
+    report = run_checks(bent(honest, told), inputs={"cases": cases}, folder=tmp_path)
+    found = {result.check: result for result in report.results}
+    assert found["readme.present"].status is Status.FAILED
+    assert "take it out of expected_failed" in found["readme.present"].reason
+    assert not report.conforms
+
+
 def test_an_expected_failure_is_excused_and_earns_nothing(
     honest: Any, bent: MakeSource, manifest: Manifest, cases: pl.DataFrame, tmp_path: Path
 ) -> None:
