@@ -10,10 +10,9 @@ from uuid import UUID
 from haihe.compute.domain import FINAL, spec_from
 from haihe.compute.models import Job, Quote
 from haihe.compute.services import jobs, quotes
-from haihe.compute.services.holds import CASH
 from haihe.compute.tasks import Dispatcher
 from haihe.kernel.ids import new_id
-from haihe.kernel.money import CNY, MICRO
+from haihe.kernel.money import MICRO
 from haihe.ledger import services as ledger
 from haihe.ledger.models import Account
 from haihe.parties.models import Organisation
@@ -26,7 +25,7 @@ _numbers = count(1)
 
 def cash_of(organisation: Organisation) -> Account:
     """An organisation's account in CNY, read afresh."""
-    found = ledger.open_account(organisation.pk, CASH, CNY, name=organisation.name)
+    found = ledger.open_cash(organisation.pk, name=organisation.name)
     return Account.objects.get(pk=found.pk)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.kernel.ids import new_id
+from haihe.ledger.models import Account
 from haihe.parties import services
 from haihe.parties.errors import (
     AlreadyRegistered,
@@ -123,6 +124,14 @@ def test_the_operator_verifies_once(ann: Person) -> None:
     assert first is not None
     assert services.verify_organisation(operator, "new").verified_at == first
     assert len(logged("organisation.verified")) == 1
+
+
+def test_a_verified_organisation_has_where_a_first_deposit_goes(ann: Person) -> None:
+    new = make_organisation("new", verified=False, owner=ann)
+    assert not Account.objects.filter(owner_id=new.pk).exists()
+    services.verify_organisation(platform("operator"), "new")
+    account = Account.objects.get(owner_id=new.pk)
+    assert (account.asset, account.posted_micro) == ("CNY", 0)
 
 
 def test_the_directory_is_for_people_who_are_signed_in(ann: Person, firm: Organisation) -> None:

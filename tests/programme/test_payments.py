@@ -46,6 +46,12 @@ def redeem(world: World, *, hours: int = 10) -> int:
     return hours * MICRO // 5
 
 
+def test_an_office_that_never_quoted_has_an_account_to_pay_from(
+    world: World, scheme: Scheme
+) -> None:
+    assert Account.objects.filter(owner_id=world.office.pk, code="cash", asset=CNY).exists()
+
+
 def test_only_the_officer_sees_claims_and_pays_them(world: World, scheme: Scheme) -> None:
     redeem(world)
     for caller, error in (

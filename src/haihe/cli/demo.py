@@ -154,7 +154,7 @@ class Demo(Ground):
     def _top_up(self) -> None:
         """The firm's own money: a bank transfer, recorded by the platform's operator."""
         firm = Organisation.objects.get(slug=FIRM.slug)
-        account = ledger.open_account(firm.pk, "cash", CNY, name=firm.name)
+        account = ledger.open_cash(firm.pk, name=firm.name)
         account.refresh_from_db()
         if account.posted_micro - account.held_micro < CONTRACT_MICRO:
             ledger.deposit(

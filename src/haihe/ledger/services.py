@@ -22,7 +22,7 @@ from haihe.kernel.clock import check_past, now
 from haihe.kernel.crash import crash_point
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.kernel.ids import check_slug
-from haihe.kernel.money import check_asset
+from haihe.kernel.money import CNY, check_asset
 from haihe.kernel.pagination import DEFAULT_LIMIT, MAX_LIMIT, Page, paginate
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.domain import (
@@ -55,7 +55,7 @@ from haihe.ledger.protocols import NOTE_DEPOSIT, Deposit
 from haihe.policy.domain import Principal, Resource
 from haihe.policy.services import authorize, is_allowed
 
-EXTERNAL = "external"
+CASH, EXTERNAL = "cash", "external"
 SWEEP_LIMIT = 1_000
 MAX_DISCREPANCIES = 100
 
@@ -88,6 +88,11 @@ def open_account(
             account=str(account), floor_micro=account.floor_micro, wanted_micro=floor_micro
         )
     return account
+
+
+def open_cash(owner_id: UUID, *, name: str) -> Account:
+    """The owner's account of money: what it deposits, is paid and pays with."""
+    return open_account(owner_id, CASH, CNY, name=name)
 
 
 def external_account(asset: str) -> Account:

@@ -10,10 +10,9 @@ from haihe.compute.models import Job, Quote, Reservation
 from haihe.kernel.money import CNY
 from haihe.ledger.domain import Kind, TransferOrder
 from haihe.ledger.models import Account
-from haihe.ledger.services import open_account, transfer
+from haihe.ledger.services import open_account, open_cash, transfer
 from haihe.parties.models import Organisation
 
-CASH = "cash"
 VOUCHER_RECEIVABLE = "voucher-receivable"
 
 Hold = dict[str, Any]
@@ -71,8 +70,9 @@ def move_funds(job: Job, provider_id: UUID, *, number: int) -> None:
 
 def _target(provider: Organisation, asset: str) -> Account:
     """Where a provider receives: money as cash, a voucher as a claim on its scheme."""
-    code = CASH if asset == CNY else VOUCHER_RECEIVABLE
-    return open_account(provider.pk, code, asset, name=provider.name)
+    if asset == CNY:
+        return open_cash(provider.pk, name=provider.name)
+    return open_account(provider.pk, VOUCHER_RECEIVABLE, asset, name=provider.name)
 
 
 def _pending(job: Job, hold: Hold, target: Account, group: UUID) -> TransferOrder:

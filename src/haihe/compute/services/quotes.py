@@ -45,7 +45,6 @@ from haihe.compute.services.facts import (
     wish_of,
 )
 from haihe.compute.services.files import files_of
-from haihe.compute.services.holds import CASH
 from haihe.compute.services.queues import outlooks
 from haihe.compute.simulation.waiting import ExpectedStart
 from haihe.kernel.clock import now
@@ -54,7 +53,7 @@ from haihe.kernel.ids import parse_id
 from haihe.kernel.money import CNY, MAX_AMOUNT_MICRO, format_micro
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.models import Account
-from haihe.ledger.services import open_account
+from haihe.ledger.services import open_cash
 from haihe.parties.models import Organisation
 from haihe.parties.services import find_organisation
 from haihe.policy.domain import Principal
@@ -90,7 +89,7 @@ def request_quote(
     inputs = [INPUTS.get().describe(principal, buyer.pk, ref, at=at) for ref in spec.inputs]
     files = files_of(buyer.pk, spec.files)
     moved = sum(card.bytes for card in inputs) + sum(row.bytes for row in files.values())
-    account = open_account(buyer.pk, CASH, CNY, name=buyer.name)
+    account = open_cash(buyer.pk, name=buyer.name)
     found = _compare(_Bidder(spec, principal, buyer, agreed, inputs, moved, account, at))
     bid = _chosen(spec, found, agreed)
     assert bid.offer is not None, "a pool without a price is never chosen"

@@ -12,6 +12,7 @@ from haihe.kernel.clock import now
 from haihe.kernel.errors import InvalidField, MissingRecord
 from haihe.kernel.ids import check_slug
 from haihe.kernel.work import unit_of_work
+from haihe.ledger.services import open_cash
 from haihe.parties.domain import check_credit_code, check_line, related_through
 from haihe.parties.errors import AlreadyRegistered
 from haihe.parties.models import Membership, Organisation, Ownership
@@ -91,7 +92,10 @@ def update_organisation(
 
 
 def verify_organisation(principal: Principal, slug: str) -> Organisation:
-    """Confirm, as the operator, that the organisation is the one its credit code names."""
+    """Confirm, as the operator, that the organisation is the one its credit code names.
+
+    From then on it has an account of money, so that a first deposit has where to go.
+    """
     organisation = find_organisation(principal, slug)
     authorize(principal, "organisation.verify", organisation.resource())
     with unit_of_work():
@@ -106,6 +110,7 @@ def verify_organisation(principal: Principal, slug: str) -> Organisation:
                 data={"credit_code": organisation.credit_code},
                 parties=[organisation.pk],
             )
+            open_cash(organisation.pk, name=organisation.name)
     organisation.refresh_from_db()
     return organisation
 

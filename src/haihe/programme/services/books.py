@@ -19,7 +19,6 @@ from haihe.ledger.models import Account
 from haihe.ledger.services import open_account
 from haihe.programme.models import Scheme, Voucher
 
-CASH = "cash"
 ISSUE, POOL, BURNED, RECEIVABLE = (
     "voucher-issue",
     "voucher-pool",

@@ -10,7 +10,7 @@ from haihe.kernel.ids import new_id
 from haihe.kernel.money import CNY
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.models import Account
-from haihe.ledger.services import open_account, transfer
+from haihe.ledger.services import open_account, open_cash, transfer
 from haihe.parties.models import Organisation
 from haihe.parties.services import find_organisation
 from haihe.policy.domain import Principal
@@ -18,7 +18,6 @@ from haihe.policy.services import authorize
 from haihe.programme.errors import NothingToPay
 from haihe.programme.services.books import (
     BURNED,
-    CASH,
     RECEIVABLE,
     free_micro,
     move,
@@ -71,8 +70,8 @@ def pay_provider(principal: Principal, slug: str, *, provider: str) -> int:
         if amount <= 0:
             raise NothingToPay(provider=payee.name, scheme=slug)
         payment = new_id()
-        office = open_account(scheme.office_id, CASH, CNY, name=scheme.office.name)
-        cash = open_account(payee.pk, CASH, CNY, name=payee.name)
+        office = open_cash(scheme.office_id, name=scheme.office.name)
+        cash = open_cash(payee.pk, name=payee.name)
         reference = f"scheme:{slug}"
         burn, pay = uuid5(payment, "burn"), uuid5(payment, "pay")
         burned = scheme_account(scheme, BURNED)

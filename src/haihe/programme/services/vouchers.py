@@ -27,7 +27,7 @@ from haihe.kernel.money import check_amount_micro, format_micro
 from haihe.kernel.outbox import emit
 from haihe.kernel.work import unit_of_work
 from haihe.ledger.models import Account, Transfer
-from haihe.ledger.services import open_account, transfer
+from haihe.ledger.services import open_account, open_cash, transfer
 from haihe.parties.models import Organisation
 from haihe.parties.services import find_organisation, relation_between
 from haihe.policy.domain import Principal, Resource
@@ -116,6 +116,8 @@ def open_scheme(
             data={"slug": slug, "rules": rules.slug, "rules_sha256": digest},
             parties=[holder.pk],
         )
+        # Providers are paid from it; it must be there for the office to put money into.
+        open_cash(holder.pk, name=holder.name)
     return scheme
 
 
