@@ -124,6 +124,10 @@ def test_an_operator_connects_adds_and_prices(operator: Side) -> None:
         "slug": "gpu", "cpus": "8", "memory_gib": "4", "gpus": "0.5", "gpu_model": "X1",
         "backend": "slurm", "partition": "main", "pending_limit": "5",
     }  # fmt: skip
+    unknown = client.post("/centres/south/pools/-/new", pool)
+    sound(unknown, 422)
+    assert "card_tflops" in text(unknown)
+    pool |= {"card_tflops": "77", "card_watts": "300"}
     address = client.post("/centres/south/pools/-/new", pool)["Location"]
     assert address == "/centres/south/pools/gpu"
     sound(client.post(address, {"cpu_hour_micro": "much"}), 422)

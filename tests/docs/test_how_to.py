@@ -47,7 +47,9 @@ def follow(page: str, *, only: str = "", **names: Callable[[], object]) -> list[
         if only not in line:
             continue
         words = [str(names[word]()) if word in names else word for word in shlex.split(line)]
-        answers = f"{PASSWORD}\n{PASSWORD}\n" if "create" in words and "people" in words else "y\n"
+        answers = (
+            f"{PASSWORD}\n{PASSWORD}\ny\n" if "create" in words and "people" in words else "y\n"
+        )
         found = haihe(*words[1:], input=answers)
         assert found.exit_code == 0, (line, found.output, found.exception)
         results.append(found)

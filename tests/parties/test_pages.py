@@ -238,7 +238,7 @@ def test_holdings_are_recorded_by_the_operator(
     for change, status in (
         ({"owner": "nobody"}, 404),
         ({"owner": "firm"}, 422),
-        ({"percent": "0"}, 422),
+        ({"percent": "101"}, 422),
     ):
         page = client.post(address, given | change)
         sound(page, status)

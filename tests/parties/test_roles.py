@@ -133,6 +133,7 @@ def test_an_account_that_breaks_a_rule_is_not_made(wrong: dict[str, str]) -> Non
 
 @pytest.mark.parametrize("password", ["a", "password1234", "bob@example.test"])
 def test_a_password_that_is_guessed_is_refused_on_the_machine_too(password: str) -> None:
-    result = haihe("people", "create", "bob@example.test", "--name", "Bob", "--password", password)
+    account = ("bob@example.test", "--name", "Bob", "--password", password)
+    result = haihe("people", "create", *account, "--yes")
     assert isinstance(result.exception, WeakPassword)
     assert not Person.objects.exists()

@@ -39,7 +39,7 @@ def test_an_error_is_one_sentence_in_one_language() -> None:
 def test_a_state_is_translated_by_its_label() -> None:
     error = WrongState(kind="contract", id="C-1", state="signed", needed="draft")
     with translation.override("zh-hans"):
-        assert localized(error) == "合同 C-1 当前为“已签署”；此操作要求为“草稿”。"
+        assert localized(error) == "算力合同 C-1 当前为“已签署”；此操作要求为“草稿”。"
 
 
 def test_values_are_never_translated() -> None:

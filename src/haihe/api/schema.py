@@ -26,6 +26,7 @@ PUBLIC = frozenset(
         "list_schemes", "read_scheme", "list_packs", "read_pack",
         "list_evaluations", "read_evaluation",
         "list_centres", "read_centre", "list_pools", "read_pool", "list_offers",
+        "read_centre_terms", "read_pool_terms",
         "network_state", "pool_history", "list_maintenance",
         "list_datasets", "read_dataset", "list_dataset_versions", "read_dataset_version",
         "read_evidence_head", "list_checkpoints", "list_evidence_keys", "prove_inclusion",

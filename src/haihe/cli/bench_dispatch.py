@@ -271,7 +271,8 @@ def _plan_times(rounds: int) -> tuple[list[float], int]:
 
 def _one_by_one(queued: int, most: int) -> float:
     """Each job read, and scored on every pool as it is then: a sample, scaled to the queue."""
-    sample = list(Job.objects.order_by("pk").values_list("pk", flat=True)[:most])
+    queued_jobs = Job.objects.filter(state="queued").order_by("pk")
+    sample = list(queued_jobs.values_list("pk", flat=True)[:most])
     began = time.perf_counter()
     for pk in sample:
         job = Job.objects.select_related("kind").get(pk=pk)

@@ -24,6 +24,10 @@ class Centres(Subject):
         """Connect a centre, for a manager of its operator."""
         return record(self.http.post("/centres", card))
 
+    def terms(self, slug: str) -> Record:
+        """What an operator says of a centre besides its name, with the ETag for an edit."""
+        return record(self.http.get(f"/centres/{part(slug)}/terms"))
+
     def set_terms(self, slug: str, *, etag: str | None = None, **terms: Any) -> Record:
         """Say anew where it is, how clean its power is, how fast data gets there."""
         return record(self.http.put(f"/centres/{part(slug)}/terms", terms, etag=etag))
@@ -83,6 +87,10 @@ class Pools(Subject):
     def create(self, centre: str, **card: Any) -> Record:
         """Describe a pool of a centre."""
         return record(self.http.post(f"/centres/{part(centre)}/pools", card))
+
+    def terms(self, pool: str) -> Record:
+        """What an operator says of ``centre/pool``, with the ETag for an edit."""
+        return record(self.http.get(f"/centres/{pool_part(pool)}/terms"))
 
     def set_terms(self, pool: str, *, etag: str | None = None, **terms: Any) -> Record:
         """Say anew how it is reached, what it has, and whom it takes."""

@@ -37,12 +37,23 @@ class Organisations(Subject):
         """Who belongs to an organisation."""
         return [*self.http.get(f"/organisations/{part(slug)}/members")]
 
+    def member(self, slug: str, person_id: str) -> Record:
+        """One member, with the ETag for an edit."""
+        return record(self.http.get(f"/organisations/{part(slug)}/members/{part(person_id)}"))
+
     def change_role(
-        self, slug: str, person_id: str, *, role: str, duties: Sequence[str] | None = None
+        self,
+        slug: str,
+        person_id: str,
+        *,
+        role: str,
+        duties: Sequence[str] | None = None,
+        etag: str | None = None,
     ) -> Record:
         """Give a member another role; duties in packs stay as they are if not given."""
         body = {"role": role, "duties": None if duties is None else [*duties]}
-        return record(self.http.put(f"/organisations/{part(slug)}/members/{part(person_id)}", body))
+        path = f"/organisations/{part(slug)}/members/{part(person_id)}"
+        return record(self.http.put(path, body, etag=etag))
 
     def remove_member(self, slug: str, person_id: str) -> None:
         """Take a member out of an organisation."""

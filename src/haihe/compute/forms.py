@@ -237,7 +237,18 @@ class PoolForm(PoolTermsForm):
     gpu_model = forms.CharField(
         label=_("GPU model"), max_length=80, required=False, help_text=_("As in A100-80GB, 910B.")
     )
-    field_order = ("slug", "cpus", "memory_gib", "gpus", "gpu_model")
+    card_tflops = forms.IntegerField(
+        label=_("Peak of one card (TFLOPS)"),
+        required=False,
+        min_value=1,
+        help_text=_("Dense half precision; for a model that the table of cards does not have."),
+    )
+    card_watts = forms.IntegerField(
+        label=_("Board power of one card (W)"), required=False, min_value=1
+    )
+    field_order = (
+        "slug", "cpus", "memory_gib", "gpus", "gpu_model", "card_tflops", "card_watts",
+    )  # fmt: skip
 
     def capacity(self) -> dict[str, Any]:
         """The capacity as services take it."""
@@ -247,6 +258,8 @@ class PoolForm(PoolTermsForm):
             "memory_bytes": data["memory_gib"] * GIB,
             "gpu_milli": data["gpus"],
             "gpu_model": data["gpu_model"],
+            "card_tflops": data["card_tflops"],
+            "card_watts": data["card_watts"],
         }
 
 

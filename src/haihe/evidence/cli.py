@@ -179,8 +179,10 @@ def export(file: Path, yes: Yes = False, as_json: AsJson = False) -> None:
 
 
 @app.command("verifier")
-def take_verifier(file: Path, as_json: AsJson = False) -> None:
+def take_verifier(file: Path, yes: Yes = False, as_json: AsJson = False) -> None:
     """Write the verifier to one file, for machines without Haihe."""
+    if file.exists():
+        ask_consent([_("Write over {path}.").format(path=file)], yes=yes)
     write_verifier(file)
     show_record(
         {

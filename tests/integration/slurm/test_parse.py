@@ -29,6 +29,7 @@ from haihe.compute.backends.slurm import (
     rest,
     script,
 )
+from haihe.compute.backends.slurm.fallback import FallbackTransport
 from haihe.compute.backends.slurm.outcome import Marks, end_status, live_status
 from haihe.compute.backends.slurm.records import Gres, JobRecord, NodeRecord, Refusal, Submission
 from haihe.compute.backends.slurm.resources import node_report, part_gres, whole_gres
@@ -439,8 +440,11 @@ def test_a_pool_is_made_from_an_agents_file(tmp_path: Path) -> None:
     by_rest = {**data, "rest_url": "http://127.0.0.1:6820", "token_file": "slurm.jwt"}
     backend = backend_from("gpu", by_rest, tmp_path)
     assert isinstance(backend, SlurmBackend)
-    assert isinstance(backend.transport, RestTransport)
-    assert backend.transport.token_file == tmp_path / "slurm.jwt"
+    assert isinstance(backend.transport, FallbackTransport)
+    first, second = backend.transport.first, backend.transport.second
+    assert isinstance(first, RestTransport)
+    assert first.token_file == tmp_path / "slurm.jwt"
+    assert isinstance(second, CliTransport)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -61,5 +62,7 @@ def _methods_of(view: Callable[..., Any]) -> list[str]:
     """The methods that a view of ours accepts; views of other libraries are not asked."""
     if not getattr(view, "__module__", "").startswith(_OWN):
         return [ANY]
-    answer = view(RequestFactory().generic(_NO_METHOD, "/"))
+    request = RequestFactory().generic(_NO_METHOD, "/")
+    request.user = AnonymousUser()
+    answer = view(request)
     return answer["Allow"].split(", ") if answer.status_code == _NOT_ALLOWED else [ANY]

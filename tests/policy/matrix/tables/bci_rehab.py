@@ -17,7 +17,8 @@ _RUN = (_READ, "bci_rehab.run_session on patient")
 _P = {"patient_id": "patient"}
 _S = {"session_id": "session"}
 _D = {"decoder_id": "decoder"}
-# No station runs beside the tests, and the patient's prescription has ended.
+# No station runs beside the tests, so none confirms that a session under way has ended; and the
+# patient's prescription has ended.
 _NO_STATION, _REFUSED = 503, 422
 
 API: list[Row] = []
@@ -34,7 +35,7 @@ PAGES = [
     get("bci_rehab:patient", _READ, shows="patient", **_P),
     get("bci_rehab:identity", _READ, **_P),
     post("bci_rehab:identity", *_IDENTITY, body={"show": "yes"}, then=200, **_P),
-    post("bci_rehab:close", *_TREAT, **_P),
+    post("bci_rehab:close", *_TREAT, then=_NO_STATION, **_P),
     get("bci_rehab:consent_new", *_TREAT, **_P),
     post(
         "bci_rehab:consent_new",
@@ -42,9 +43,15 @@ PAGES = [
         body={"purpose": "research", "text_version": "1", "given_on": "2026-01-05"},
         **_P,
     ),
-    post("bci_rehab:withdraw", *_TREAT, body={"purpose": "training"}, **_P),
+    post("bci_rehab:withdraw", *_TREAT, body={"purpose": "training"}, then=_NO_STATION, **_P),
     get("bci_rehab:intake_new", *_TREAT, **_P),
-    post("bci_rehab:intake_new", *_TREAT, body={q.code: "no" for q in QUESTIONS}, **_P),
+    post(
+        "bci_rehab:intake_new",
+        *_TREAT,
+        body={q.code: "no" for q in QUESTIONS},
+        then=_NO_STATION,
+        **_P,
+    ),
     get("bci_rehab:prescribe", *_TREAT, **_P),
     post(
         "bci_rehab:prescribe",
@@ -55,7 +62,7 @@ PAGES = [
         },
         **_P,
     ),
-    post("bci_rehab:end", *_TREAT, **_P),
+    post("bci_rehab:end", *_TREAT, then=_NO_STATION, **_P),
     get("bci_rehab:outcome_new", *_TREAT, **_P),
     post(
         "bci_rehab:outcome_new",
@@ -77,11 +84,12 @@ PAGES = [
     post("bci_rehab:session_open", *_CHECK, then=_NO_STATION, **_S),
     post("bci_rehab:session_close", *_RUN, then=_NO_STATION, **_S),
     post("bci_rehab:session_cancel", *_RUN, then=_NO_STATION, **_S),
+    post("bci_rehab:session_export", *_RUN, body={"format": "edf"}, then=409, **_S),
     get("bci_rehab:live", *_CHECK, **_S),
     get("bci_rehab:screen", *_CHECK, **_S),
     post("bci_rehab:ticket", *_CHECK, body={"role": "patient"}, then=200, **_S),
-    post("bci_rehab:fit", *_RUN, then=_NO_STATION, **_S),
-    post("bci_rehab:fit_accept", *_RUN, body={"sha256": "0" * 64}, then=_NO_STATION, **_S),
+    post("bci_rehab:fit", *_RUN, then=_REFUSED, **_S),
+    post("bci_rehab:fit_accept", *_RUN, body={"sha256": "0" * 64}, then=_REFUSED, **_S),
     post("bci_rehab:decoder_accept", *_RUN, **_D),
     get("bci_rehab:decoder_reject", *_RUN, **_D),
     post("bci_rehab:decoder_reject", *_RUN, body={"reason": "wrong montage"}, **_D),
