@@ -83,6 +83,7 @@ class Live:
     def obey(self, said: Mapping[str, Any]) -> None:
         """An order of the therapist's page."""
         now_s, order, refused = time.monotonic(), said["order"], ""
+        standing: list[str] = []
         try:
             if order == "arm":
                 self.interlock.arm(now_s, self._observed(now_s))
@@ -92,7 +93,11 @@ class Live:
                 getattr(self.engine, order)(now_s)
         except (NotArmable, StepNotAllowed) as error:
             refused = str(error)
-        self.orders = [*self.orders, {"id": said["id"], "order": order, "refused": refused}][-5:]
+            if isinstance(error, NotArmable):
+                faults = self.interlock.standing(now_s, self._observed(now_s))
+                standing = [fault.reason.value for fault in faults]
+        answer = {"id": said["id"], "order": order, "refused": refused, "standing": standing}
+        self.orders = [*self.orders, answer][-5:]
 
     def stop(self, reason: StopReason) -> None:
         """A person's stop."""
