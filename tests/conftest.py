@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import translation
 
+from tests.integration.shared import end_shared
 from tests.triggers import PROTECTED, lifted_triggers
 
 DATABASE_URL = os.environ.get("HAIHE_DATABASE_URL", "")
@@ -58,6 +59,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _touches_database(item: pytest.Item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
     return bool(item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"})
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the clusters that tests shared."""
+    end_shared(session.config)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ import pytest
 from tests.integration import NotInstalled
 
 T = TypeVar("T")
-_KEY: pytest.StashKey[dict[Any, Any]] = pytest.StashKey()
+_OPENED: pytest.StashKey[dict[Any, Any]] = pytest.StashKey()
+_ENDED: pytest.StashKey[ExitStack] = pytest.StashKey()
 
 
 def shared(config: pytest.Config, make: Callable[[], AbstractContextManager[T]]) -> T:
@@ -20,12 +21,10 @@ def shared(config: pytest.Config, make: Callable[[], AbstractContextManager[T]])
 
     A cluster that did not come up is not tried again: the first failure is every test's.
     """
-    opened = config.stash.setdefault(_KEY, {})
+    opened = config.stash.setdefault(_OPENED, {})
     if make not in opened:
-        stack = ExitStack()
-        config.add_cleanup(stack.close)
         try:
-            opened[make] = stack.enter_context(make())
+            opened[make] = config.stash.setdefault(_ENDED, ExitStack()).enter_context(make())
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             opened[make] = error
     found = opened[make]
@@ -34,3 +33,10 @@ def shared(config: pytest.Config, make: Callable[[], AbstractContextManager[T]])
     if isinstance(found, Exception):
         raise found
     return found
+
+
+def end_shared(config: pytest.Config) -> None:
+    """End all clusters. To be called before the session is over: a worker of xdist is killed ten
+    seconds after it, whatever it is doing.
+    """
+    config.stash.setdefault(_ENDED, ExitStack()).close()
