@@ -77,9 +77,6 @@ def message(
 
     ``answers`` are the last orders, each with why it was ``refused``, if it was.
     """
-    cue = engine.cue
-    why = interlock.why_off if not interlock.armed else host_reason
-    last = interlock.last_stop
     return {
         "number": number,
         "at_s": round(now_s, 4),
@@ -94,39 +91,50 @@ def message(
             ],
         },
         "evidence": {side: finite(value, 3) for side, value in evidence.items()},
-        "trial": {
-            "segment": engine.segment.kind.value,
-            "run": engine.segment.run,
-            "kind": cue.kind,
-            "side": cue.side.value if cue.side else None,
-            "trial": cue.trial,
-            "trials": len(engine.segment.trials),
-            "begins_s": round(cue.begins_s, 4),
-            "ends_s": round(cue.ends_s, 4),
-            "outcome": engine.state.outcome.value if engine.state.outcome else None,
-            "paused": engine.state.paused,
-            "why_paused": why_paused if engine.state.paused else "",
-            "ended": engine.state.ended,
-        },
+        "trial": _trial(engine, why_paused),
         "summary": asdict(engine.summary()),
-        "actuator": {
-            "armed": interlock.armed,
-            "level": level,
-            "why_off": why.value if why and not level else None,
-            "words": why.words if why and not level else None,
-            "last_stop": None
-            if last is None
-            else {
-                "reason": last.reason.value,
-                "words": last.reason.words,
-                "detail": last.detail,
-                "latency_ms": None if last.latency_ms is None else round(last.latency_ms, 1),
-            },
-        },
+        "actuator": _actuator(interlock, level, host_reason),
         "recorder": recorder,
         "latency": latency,
         "has_decoder": has_decoder,
         "orders": [dict(answer) for answer in answers],
+    }
+
+
+def _trial(engine: Engine, why_paused: str) -> dict[str, Any]:
+    cue = engine.cue
+    return {
+        "segment": engine.segment.kind.value,
+        "run": engine.segment.run,
+        "kind": cue.kind,
+        "side": cue.side.value if cue.side else None,
+        "trial": cue.trial,
+        "trials": len(engine.segment.trials),
+        "begins_s": round(cue.begins_s, 4),
+        "ends_s": round(cue.ends_s, 4),
+        "outcome": engine.state.outcome.value if engine.state.outcome else None,
+        "paused": engine.state.paused,
+        "why_paused": why_paused if engine.state.paused else "",
+        "ended": engine.state.ended,
+    }
+
+
+def _actuator(interlock: Interlock, level: float, host_reason: StopReason | None) -> dict[str, Any]:
+    why = interlock.why_off if not interlock.armed else host_reason
+    last = interlock.last_stop
+    return {
+        "armed": interlock.armed,
+        "level": level,
+        "why_off": why.value if why and not level else None,
+        "words": why.words if why and not level else None,
+        "last_stop": None
+        if last is None
+        else {
+            "reason": last.reason.value,
+            "words": last.reason.words,
+            "detail": last.detail,
+            "latency_ms": None if last.latency_ms is None else round(last.latency_ms, 1),
+        },
     }
 
 

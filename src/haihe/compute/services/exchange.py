@@ -106,13 +106,18 @@ def hear(agent_id: UUID, said: Exchange) -> Answer:
             forgotten=_orders(forgotten),
             pools=sorted(agent.centre.pools.values_list("slug", flat=True)) if started else [],
         )
-        is_news = started or said.accepted or said.reports or said.pools or said.faults
-        if is_news or agent.seen_at is None or now() - agent.seen_at > SEEN_EVERY:
-            agent.version, agent.seen_at = said.version, now()
-            agent.clock_ahead_ms = round(-behind.total_seconds() * 1e3)
-            agent.save()
+        _note_seen(agent, said, behind)
     crash_point("exchange.heard")
     return answer
+
+
+def _note_seen(agent: Agent, said: Exchange, behind: timedelta) -> None:
+    """Write down that the agent was heard: with its news, and else now and then."""
+    is_news = said.epoch == 0 or said.accepted or said.reports or said.pools or said.faults
+    if is_news or agent.seen_at is None or now() - agent.seen_at > SEEN_EVERY:
+        agent.version, agent.seen_at = said.version, now()
+        agent.clock_ahead_ms = round(-behind.total_seconds() * 1e3)
+        agent.save()
 
 
 def _keep_order(agent: Agent, said: Exchange) -> None:
